@@ -1,0 +1,29 @@
+"""The contract and the two folds; imports jax and equinox only."""
+
+from innerloop.core.contract import (
+    Chunk as Chunk,
+    Cursor as Cursor,
+    Decision as Decision,
+    DeviceEnv as DeviceEnv,
+    HostTasks as HostTasks,
+    Inner as Inner,
+    Lifetime as Lifetime,
+    Metrics as Metrics,
+    Outer as Outer,
+    Plan as Plan,
+    Step as Step,
+    Task as Task,
+    TaskDistribution as TaskDistribution,
+    World as World,
+)
+from innerloop.core.distributions import Categorical as Categorical, Dist as Dist, Normal as Normal, Uniform as Uniform
+from innerloop.core.life import (
+    adapt as adapt,
+    birth as birth,
+    life_keys as life_keys,
+    live as live,
+    per_task as per_task,
+    replay as replay,
+    select as select,
+)
+from innerloop.core.spaces import Box as Box, Discrete as Discrete, Space as Space, Spaces as Spaces

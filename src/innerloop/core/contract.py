@@ -1,0 +1,224 @@
+"""The contract: what a life is made of, and what inners, outers, tasks and worlds promise.
+
+Not the folds over a life (`life.py`). Axis letters: B tasks, K chunks, T steps, N streams, A actions.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import equinox as eqx
+import jax
+from jax import Array
+
+from innerloop.core.distributions import Dist
+from innerloop.core.spaces import Spaces
+
+Meta = TypeVar("Meta")
+Fast = TypeVar("Fast")
+S = TypeVar("S")
+Metrics = dict[str, Array]
+
+
+class Plan(NamedTuple):
+    """The static shape of one life: `chunks` K × `steps` T × `streams` N.
+
+    `restart`: every chunk begins with new episodes, the last row of the one before counting as truncated. Methods that
+    compare whole episodes before and after `learn` need it (MAML); a memory that runs through a trial does not.
+    """
+
+    chunks: int
+    steps: int
+    streams: int
+    restart: bool = False
+
+    @property
+    def interactions(self) -> int:
+        """Environment steps in one life."""
+        return self.chunks * self.steps * self.streams
+
+
+class Task(NamedTuple):
+    """One task: `index` int32 in [0, size), or -1 where the family is unbounded; `params` is the family's own pytree."""
+
+    index: Array
+    params: Any
+
+
+class Step(NamedTuple):
+    """What may be known before deciding; leaves [N, ...]. Rewards are raw, as the environment gave them."""
+
+    obs: Any  # o_t
+    action: Any  # a_{t-1}; zeros at birth
+    reward: Array  # r_{t-1}
+    arrived: Any  # the observation that a_{t-1} led to, before any reset
+    first: Array  # bool: an episode begins here
+    terminated: Array  # bool: the last episode ended by termination just now
+    born: Array  # bool: no transition lies behind this step
+
+
+class Decision(NamedTuple):
+    """A pure read-out of fast weights and an observation."""
+
+    dist: Dist
+    value: Array  # [N], the critic's estimate in raw reward units, or zeros
+    extras: Any = None  # what else the outer wants to see: a belief, say
+
+
+class Chunk(NamedTuple):
+    """Experience between two calls of `learn`; leaves [T, N, ...]."""
+
+    step: Step
+    action: Any
+    dist: Any  # the recorded distribution: the KL needs it
+    log_prob: Array  # of `action` under `dist`
+    value: Array  # the recorded critic, so that advantages need no second pass
+    reward: Array
+    terminated: Array
+    truncated: Array  # both ends can be true at once
+    next_obs: Any  # before any reset
+    mask: Array  # bool: rows that are transitions
+
+
+class Cursor(NamedTuple):
+    """From where a life goes on."""
+
+    fast: Any
+    world: Any
+    step: Step
+
+
+class Lifetime(NamedTuple):
+    """All of one agent's experience in one task; chunks [K, T, N, ...]."""
+
+    chunks: Chunk
+    last: Step  # the step after the last row: the bootstrap's input
+    key: Array  # what `begin` and `learn` drew from
+    start: Any  # Fast at the first row; always present
+    fresh: Array  # bool: the life began here, so replay takes `begin(meta)` and its gradient instead of `start`
+    task: Task  # for outers and reports only: no inner ever sees it
+
+
+class Inner(eqx.Module, Generic[Meta, Fast]):
+    """How an agent adapts to one task.
+
+    Meta and Fast are any pytrees. All methods are unbatched over tasks, pure and jittable; arrays have a leading stream
+    axis N. An inner never receives the task.
+    """
+
+    plan: eqx.AbstractVar[Plan]
+
+    @abstractmethod
+    def init(self, key: Array, spaces: Spaces) -> Meta:
+        """Fresh meta-parameters."""
+
+    @abstractmethod
+    def begin(self, meta: Meta, key: Array) -> Fast:
+        """The agent on entering a new task, before any experience."""
+
+    def observe(self, meta: Meta, fast: Fast, step: Step) -> Fast:
+        """Every environment step: take in `step` (leaves [N, ...]). Default: unchanged."""
+        return fast
+
+    @abstractmethod
+    def decide(self, meta: Meta, fast: Fast, obs: Any) -> Decision:
+        """Read out the policy at `obs` [..., N, *obs]; broadcasts over leading axes and changes nothing."""
+
+    def learn(self, meta: Meta, fast: Fast, chunk: Chunk, key: Array) -> Fast:
+        """After every chunk; must honour `chunk.mask`. Default: unchanged."""
+        return fast
+
+    def unroll(self, meta: Meta, fast: Fast, steps: Step) -> tuple[Fast, Decision]:
+        """`observe` and `decide` along `steps` [T, N, ...]; overridden for speed only, within tolerance of the scan."""
+
+        def one(fast: Fast, step: Step) -> tuple[Fast, Decision]:
+            fast = self.observe(meta, fast, step)
+            return fast, self.decide(meta, fast, step.obs)
+
+        return jax.lax.scan(one, fast, steps)
+
+    def absorb(self, meta: Meta, lives: Lifetime) -> Meta:
+        """Statistics of a batch of lives [B, ...] that meta carries without a gradient (normalisers). Outers call it
+        last in `update`. Default: unchanged."""
+        return meta
+
+
+class Outer(eqx.Module, Generic[Meta, S]):
+    """How meta-parameters improve. S carries meta, optimiser and all else that must survive a restart."""
+
+    @abstractmethod
+    def init(self, inner: Inner, meta: Meta, tasks: TaskDistribution, example: Lifetime, key: Array) -> S:
+        """First state. `example` is the shape of a batch of lives (jax.ShapeDtypeStruct leaves), to allocate memory."""
+
+    def propose(self, state: S, tasks: Task, key: Array) -> tuple[Any, Task]:
+        """The metas and tasks of the next batch. Default: one meta, unbatched, and the tasks as sampled. Evolution
+        returns a population, curricula choose tasks, persistent agents keep theirs."""
+        return self.meta(state), tasks
+
+    @abstractmethod
+    def update(self, inner: Inner, state: S, lives: Lifetime, key: Array) -> tuple[S, Metrics]:
+        """Improve on a batch of lives [B, ...]. Metrics are scalars; `masked` is the fraction of tasks whose gradient
+        was not finite and did not count."""
+
+    @abstractmethod
+    def meta(self, state: S) -> Meta:
+        """The meta-parameters in `state`."""
+
+
+class TaskDistribution(Protocol):
+    """What varies. Families are immutable; `split` gives a view of the same family with other tasks."""
+
+    name: str
+    spaces: Spaces
+    size: int  # number of tasks; -1 where unbounded
+    horizon: int  # steps in one episode at most
+    episodes: int  # episodes in a trial, by the family's definition
+    unit: str  # of experience: "step" or "episode"
+    on_device: bool  # True: DeviceEnv below; False: HostTasks
+
+    def sample(self, key: Array, n: int) -> Task:
+        """n tasks, leaves [n, ...]; distinct indices where the family is finite and n ≤ size."""
+        ...
+
+    def split(self, name: str) -> TaskDistribution:
+        """"train", "validation" or "test": disjoint ids or separate key streams; the same tasks for tiny families."""
+        ...
+
+
+class DeviceEnv(Protocol):
+    """Unbatched, pure and jittable."""
+
+    def reset(self, task: Task, key: Array) -> tuple[Any, Any]:
+        """state, obs"""
+        ...
+
+    def step(self, task: Task, state: Any, action: Any, key: Array) -> tuple[Any, Any, Array, Array, Array]:
+        """state, obs, reward, terminated, truncated"""
+        ...
+
+
+class HostTasks(Protocol):
+    """A family whose tasks are Gymnasium environments."""
+
+    def make(self) -> Any:
+        """One gymnasium.Env, of any task."""
+        ...
+
+    def assign(self, env: Any, params: Any) -> None:
+        """Put a task (numpy params of one task) into an environment, before its next reset."""
+        ...
+
+
+class World(Protocol):
+    """Where lives are lived; the same life from a device family or any Gymnasium environment."""
+
+    jittable: bool
+
+    def live(
+        self, inner: Inner, meta: Any, tasks: Task, key: Array, cursor: Any = None, fresh: Any = True, **options: Any
+    ) -> tuple[Lifetime, Cursor]:
+        """One life in each of the tasks [B]; keys are split per task."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,95 @@
+"""Spaces: the shape, type and bounds of observations and actions.
+
+Not a sampler or a validator of user environments: that is `worlds/boundary.py`. Spaces are static and hashable, so that
+they may stand in a jitted function's static arguments.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """One of `n` alternatives, as int32 in [0, n)."""
+
+    n: int
+
+    @property
+    def width(self) -> int:
+        """Length of the vector that `encode` gives."""
+        return self.n
+
+    def zeros(self, lead: tuple[int, ...] = ()) -> Array:
+        return jnp.zeros(lead, jnp.int32)
+
+    def encode(self, x: Array) -> Array:
+        """int [...] → float32 [..., n], one-hot."""
+        return (x[..., None] == jnp.arange(self.n)).astype(jnp.float32)
+
+
+@dataclass(frozen=True)
+class Box:
+    """Real vectors of `shape`; `low` and `high` bound every entry and may be infinite."""
+
+    shape: tuple[int, ...]
+    low: float = -math.inf
+    high: float = math.inf
+
+    @property
+    def width(self) -> int:
+        """Length of the vector that `encode` gives."""
+        return math.prod(self.shape)
+
+    @property
+    def bounded(self) -> bool:
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    def zeros(self, lead: tuple[int, ...] = ()) -> Array:
+        return jnp.zeros((*lead, *self.shape), jnp.float32)
+
+    def encode(self, x: Array) -> Array:
+        """float [..., *shape] → float32 [..., width]; a bounded box is scaled to [-1, 1]."""
+        flat = jnp.reshape(x, (*x.shape[: x.ndim - len(self.shape)], self.width)).astype(jnp.float32)
+        if self.bounded:
+            flat = (2.0 * flat - (self.high + self.low)) / (self.high - self.low)
+        return flat
+
+
+Space = Discrete | Box
+
+
+class Spaces(NamedTuple):
+    """What a task family's agents see and do."""
+
+    obs: Any  # a Space, or a tuple or dict of them
+    action: Space
+
+
+def encode(space: Any, x: Any) -> Array:
+    """Flatten an observation of any (nested) space to float32 [..., width]."""
+    if isinstance(space, (Discrete, Box)):
+        return space.encode(x)
+    keys = sorted(space) if isinstance(space, dict) else range(len(space))
+    return jnp.concatenate([encode(space[k], x[k]) for k in keys], axis=-1)
+
+
+def width(space: Any) -> int:
+    """Length of the vector that `encode` gives for this (nested) space."""
+    if isinstance(space, (Discrete, Box)):
+        return space.width
+    return sum(width(s) for s in (space.values() if isinstance(space, dict) else space))
+
+
+def zeros(space: Any, lead: tuple[int, ...] = ()) -> Any:
+    """An all-zero observation or action of this (nested) space, with leading axes `lead`."""
+    if isinstance(space, (Discrete, Box)):
+        return space.zeros(lead)
+    if isinstance(space, dict):
+        return {k: zeros(s, lead) for k, s in space.items()}
+    return tuple(zeros(s, lead) for s in space)

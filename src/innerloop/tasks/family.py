@@ -1,0 +1,71 @@
+"""What every family shares: names, and how splits draw their tasks.
+
+Not a registry: that is `innerloop/registry.py`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import jax
+from jax import Array
+
+from innerloop.core import Spaces, Task
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Family(ABC):
+    """A task distribution: an immutable, hashable description, closed over by jitted functions.
+
+    On-device families also define `reset` and `step` (core.DeviceEnv), host families `make` and `assign`
+    (core.HostTasks). Splits: a continuous law draws fresh tasks from a separate key stream per split; a finite set deals
+    disjoint ids; a handful of tasks (`tiny`) stands whole in every split, and reports say so.
+    """
+
+    which: str = "train"  # the split this view samples from
+
+    size: ClassVar[int] = -1  # number of tasks; -1 where unbounded
+    unit: ClassVar[str] = "episode"  # of experience: "step" or "episode"
+    on_device: ClassVar[bool] = True
+    tiny: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The name that `--tasks` takes."""
+
+    @property
+    @abstractmethod
+    def spaces(self) -> Spaces: ...
+
+    @property
+    @abstractmethod
+    def horizon(self) -> int:
+        """Steps in one episode at most."""
+
+    @property
+    @abstractmethod
+    def episodes(self) -> int:
+        """Episodes in a trial, by the family's definition."""
+
+    @abstractmethod
+    def sample(self, key: Array, n: int) -> Task:
+        """n tasks of this split, leaves [n, ...]; distinct indices where the family is finite and n ≤ size."""
+
+    def best(self, task: Task) -> Any:
+        """Return of the best policy that knows the task, per unit of experience; None where no closed form is known."""
+        return None
+
+    def split(self, name: str) -> Self:
+        """The same family with the tasks of one split; ValueError for an unknown name."""
+        if name not in SPLITS:
+            raise ValueError(f"unknown split {name!r}; accepted: {', '.join(SPLITS)}")
+        return replace(self, which=name)
+
+    def stream(self, key: Array) -> Array:
+        """The split's own key stream: no two splits ever draw from the same key."""
+        return jax.random.fold_in(key, SPLITS.index(self.which))
