@@ -6,7 +6,7 @@ Not a registry: that is `innerloop/registry.py`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import jax
@@ -26,7 +26,7 @@ class Family(ABC):
     disjoint ids; a handful of tasks (`tiny`) stands whole in every split, and reports say so.
     """
 
-    which: str = "train"  # the split this view samples from
+    which: str = field(default="train", kw_only=True)  # the split this view samples from
 
     size: ClassVar[int] = -1  # number of tasks; -1 where unbounded
     unit: ClassVar[str] = "episode"  # of experience: "step" or "episode"
