@@ -6,6 +6,7 @@ Not the folds over a life (`life.py`). Axis letters: B tasks, K chunks, T steps,
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import equinox as eqx
@@ -62,7 +63,7 @@ class Decision(NamedTuple):
     """A pure read-out of fast weights and an observation."""
 
     dist: Dist
-    value: Array  # [N], the critic's estimate in raw reward units, or zeros
+    value: Array  # [N], the critic's output, in units that the outer chooses; zeros where there is no critic
     extras: Any = None  # what else the outer wants to see: a belief, say
 
 
@@ -108,9 +109,10 @@ class Inner(eqx.Module, Generic[Meta, Fast]):
     """
 
     plan: eqx.AbstractVar[Plan]
+    spaces: eqx.AbstractVar[Spaces]
 
     @abstractmethod
-    def init(self, key: Array, spaces: Spaces) -> Meta:
+    def init(self, key: Array) -> Meta:
         """Fresh meta-parameters."""
 
     @abstractmethod
@@ -137,6 +139,10 @@ class Inner(eqx.Module, Generic[Meta, Fast]):
             return fast, self.decide(meta, fast, step.obs)
 
         return jax.lax.scan(one, fast, steps)
+
+    def with_plan(self, plan: Plan) -> Inner[Meta, Fast]:
+        """The same inner living another plan (evaluation lives longer than training)."""
+        return replace(self, plan=plan)
 
     def absorb(self, meta: Meta, lives: Lifetime) -> Meta:
         """Statistics of a batch of lives [B, ...] that meta carries without a gradient (normalisers). Outers call it

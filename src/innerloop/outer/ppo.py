@@ -1,0 +1,132 @@
+"""PPO over whole trials (Schulman et al. 2017, as RL² uses it): the policy gradient runs back through the memory.
+
+Not for lives whose episodes are separate problems: advantages run across episode ends and stop at the trial's end only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from innerloop.core import Inner, Lifetime, Metrics, Outer, TaskDistribution, replay
+from innerloop.equations.clipping import clipped_surrogate
+from innerloop.equations.returns import gae, masked_mean, standardise
+from innerloop.outer.gradients import mean_gradient
+
+
+class ReturnScale(NamedTuple):
+    """Running statistics of returns. The critic works in standardised returns: unscaled ones, under a global-norm clip on
+    a shared trunk, starve the policy's gradient."""
+
+    mean: Array  # [L], per step of the trial
+    std: Array  # scalar, around those means
+    weight: Array  # scalar; 0 before the first batch
+
+
+class PPOState(NamedTuple):
+    """All that PPO carries."""
+
+    meta: Any
+    optimiser: Any
+    scale: ReturnScale
+    count: Array  # updates done
+
+
+class PPO(Outer[Any, PPOState]):
+    """Proximal policy optimisation; minibatches are of whole tasks, never of time."""
+
+    lr: float = eqx.field(static=True, default=1e-3)  # Adam
+    anneal: int = eqx.field(static=True, default=0)  # updates over which lr falls linearly to `lr_end`; 0: never
+    lr_end: float = eqx.field(static=True, default=0.0)
+    epochs: int = eqx.field(static=True, default=4)
+    minibatches: int = eqx.field(static=True, default=4)
+    clip: float = eqx.field(static=True, default=0.2)
+    discount: float = eqx.field(static=True, default=0.99)  # RL²: 0.99; acts across the episodes of a trial
+    gae_lambda: float = eqx.field(static=True, default=0.3)  # RL²: 0.3
+    value_weight: float = eqx.field(static=True, default=0.5)
+    entropy_weight: float = eqx.field(static=True, default=0.0)
+    max_norm: float = eqx.field(static=True, default=0.5)  # global-norm clip
+    scale_memory: float = eqx.field(static=True, default=0.95)  # of the running return statistics, per update
+    bootstrap: bool = eqx.field(static=True, default=False)  # lives are segments of longer ones: value what follows
+
+    def _optimiser(self) -> optax.GradientTransformation:
+        rate = self.lr
+        if self.anneal:
+            rate = optax.linear_schedule(self.lr, self.lr_end, self.anneal * self.epochs * self.minibatches)
+        return optax.chain(optax.clip_by_global_norm(self.max_norm), optax.adam(rate, eps=1e-5))
+
+    def init(self, inner: Inner, meta: Any, tasks: TaskDistribution, example: Lifetime, key: Array) -> PPOState:
+        _, chunks, steps = example.chunks.reward.shape[:3]
+        scale = ReturnScale(jnp.zeros(chunks * steps), jnp.ones(()), jnp.zeros(()))
+        return PPOState(meta, self._optimiser().init(meta), scale, jnp.zeros((), jnp.int32))
+
+    def meta(self, state: PPOState) -> Any:
+        return state.meta
+
+    def advantages(self, inner: Inner, state: PPOState, lives: Lifetime) -> tuple[Array, Array, Array]:
+        """Advantages, returns and mask, each [B, L, N] with L = K·T."""
+        c, scale = lives.chunks, state.scale
+        reward, value, mask = (_flat(x) for x in (c.reward, c.value, c.mask))
+        ahead = jnp.zeros((reward.shape[0], 1, reward.shape[2]))
+        v = value * scale.std + scale.mean[:, None]
+        if self.bootstrap:
+            ahead = jax.vmap(lambda life: replay(inner, state.meta, life)[1])(lives)[:, None] * scale.std + scale.mean[-1]
+        v_next = jnp.concatenate([v[:, 1:], ahead], 1)
+        stops = ~mask
+        cut = jax.vmap(jax.vmap(gae, (1, 1, 1, 1, 1, None, None), 1), (0, 0, 0, 0, 0, None, None))
+        advantage = cut(reward, v, v_next, stops, stops, self.discount, self.gae_lambda)
+        return advantage, advantage + v, mask
+
+    def _rescale(self, scale: ReturnScale, returns: Array, mask: Array) -> ReturnScale:
+        keep = jnp.where(scale.weight > 0, self.scale_memory, 0.0)
+        count = jnp.maximum(jnp.sum(mask, (0, 2)), 1)
+        mean = jnp.sum(jnp.where(mask, returns, 0.0), (0, 2)) / count
+        mean = keep * scale.mean + (1 - keep) * mean
+        variance = masked_mean((returns - mean[:, None]) ** 2, mask)
+        std = keep * scale.std + (1 - keep) * jnp.sqrt(variance + 1e-8)
+        return ReturnScale(mean, std, jnp.ones(()))
+
+    def update(self, inner: Inner, state: PPOState, lives: Lifetime, key: Array) -> tuple[PPOState, Metrics]:
+        advantage, returns, mask = self.advantages(inner, state, lives)
+        scale = self._rescale(state.scale, returns, mask)
+        target = (returns - scale.mean[:, None]) / scale.std
+        advantage = standardise(advantage, mask)
+        optimiser = self._optimiser()
+
+        def loss(meta: Any, one: tuple[Lifetime, Array, Array]) -> tuple[Array, Metrics]:
+            life, a, g = one
+            decision, _, _ = replay(inner, meta, life)
+            m = life.chunks.mask
+            a, g = a.reshape(m.shape), g.reshape(m.shape)
+            log_ratio = decision.dist.log_prob(life.chunks.action) - life.chunks.log_prob
+            policy = masked_mean(clipped_surrogate(log_ratio, a, self.clip), m)
+            value = 0.5 * masked_mean((decision.value - g) ** 2, m)
+            entropy = masked_mean(decision.dist.entropy(), m)
+            kl = masked_mean(jnp.expm1(log_ratio) - log_ratio, m)
+            aux = {"policy_loss": policy, "value_loss": value, "entropy": entropy, "kl": kl}
+            return policy + self.value_weight * value - self.entropy_weight * entropy, aux
+
+        def minibatch(carry: tuple[Any, Any], rows: Array) -> tuple[tuple[Any, Any], tuple[Metrics, Array]]:
+            meta, opt = carry
+            batch = jax.tree.map(lambda x: x[rows], (lives, advantage, target))
+            gradient, aux, bad = mean_gradient(loss, meta, batch)
+            change, opt = optimiser.update(gradient, opt, meta)
+            return (optax.apply_updates(meta, change), opt), (aux | {"gradient": optax.global_norm(gradient)}, jnp.mean(bad))
+
+        tasks = mask.shape[0]
+        size = tasks // self.minibatches
+        orders = jax.vmap(lambda k: jax.random.permutation(k, tasks))(jax.random.split(key, self.epochs))
+        rows = orders[:, : size * self.minibatches].reshape(-1, size)
+        (meta, opt), (aux, masked) = jax.lax.scan(minibatch, (state.meta, state.optimiser), rows)
+        metrics = jax.tree.map(jnp.mean, aux) | {"masked": jnp.mean(masked), "return_std": scale.std}
+        return PPOState(inner.absorb(meta, lives), opt, scale, state.count + 1), metrics
+
+
+def _flat(x: Array) -> Array:
+    """[B, K, T, N] → [B, K·T, N]"""
+    return x.reshape(x.shape[0], -1, *x.shape[3:])
