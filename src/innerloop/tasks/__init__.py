@@ -1,1 +1,57 @@
-"""tasks"""
+"""What varies: families of tasks on device and on host, each with its definition in its own file.
+
+Not where lives are lived: that is `worlds/`. Classes are imported when they are first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from innerloop.tasks.names import examples, family, names
+
+if TYPE_CHECKING:
+    from innerloop.tasks.bandit import Bandit
+    from innerloop.tasks.family import SPLITS, Family
+    from innerloop.tasks.grid_navi import GridNavi
+    from innerloop.tasks.point_goal import PointGoal
+    from innerloop.tasks.probes import ProbeAcross, ProbeAlike, ProbeCost, ProbeObservation, ProbeReward
+    from innerloop.tasks.semi_circle import SemiCircleDense, SemiCirclePearl, SemiCircleVaribad
+    from innerloop.tasks.tabular_mdp import TabularMDP
+
+__all__ = [
+    "SPLITS",
+    "Bandit",
+    "Family",
+    "GridNavi",
+    "PointGoal",
+    "ProbeAcross",
+    "ProbeAlike",
+    "ProbeCost",
+    "ProbeObservation",
+    "ProbeReward",
+    "SemiCircleDense",
+    "SemiCirclePearl",
+    "SemiCircleVaribad",
+    "TabularMDP",
+    "examples",
+    "family",
+    "names",
+]
+
+_HOMES = {
+    "bandit": ("Bandit",),
+    "family": ("SPLITS", "Family"),
+    "grid_navi": ("GridNavi",),
+    "point_goal": ("PointGoal",),
+    "probes": ("ProbeAcross", "ProbeAlike", "ProbeCost", "ProbeObservation", "ProbeReward"),
+    "semi_circle": ("SemiCircleDense", "SemiCirclePearl", "SemiCircleVaribad"),
+    "tabular_mdp": ("TabularMDP",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, held in _HOMES.items():
+        if name in held:
+            return getattr(importlib.import_module(f"innerloop.tasks.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

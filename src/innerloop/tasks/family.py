@@ -1,6 +1,6 @@
 """What every family shares: names, and how splits draw their tasks.
 
-Not a registry: that is `innerloop/registry.py`.
+Not the list of them: that is `tasks/names.py`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 
 from innerloop.core import Spaces, Task
 
 SPLITS = ("train", "validation", "test")
+
+
+def deal(key: Array, count: int, n: int) -> Array:
+    """n ids in [0, count): shuffled packs one after another, so distinct while n ≤ count and balanced beyond; int32 [n]."""
+    packs = jax.vmap(lambda k: jax.random.permutation(k, count))(jax.random.split(key, -(-n // count)))
+    return jnp.reshape(packs, -1)[:n].astype(jnp.int32)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,84 @@
+"""The names that `--tasks` takes, and the family behind each.
+
+Not the families: each is imported when it is asked for, so that listing the names costs nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from innerloop.tasks.family import Family
+
+
+class _Entry(NamedTuple):
+    """`pattern` with {capitals} for whole numbers ≥ 1, which fill the fields of the same name in small letters."""
+
+    pattern: str
+    example: str
+    module: str
+    kind: str
+
+
+_ENTRIES = (
+    _Entry("bandit-k{K}-n{N}", "bandit-k5-n10", "bandit", "Bandit"),
+    _Entry("tabular-mdp-n{N}", "tabular-mdp-n10", "tabular_mdp", "TabularMDP"),
+    _Entry("point-goal", "point-goal", "point_goal", "PointGoal"),
+    _Entry("grid-navi", "grid-navi", "grid_navi", "GridNavi"),
+    _Entry("semi-circle-pearl", "semi-circle-pearl", "semi_circle", "SemiCirclePearl"),
+    _Entry("semi-circle-varibad", "semi-circle-varibad", "semi_circle", "SemiCircleVaribad"),
+    _Entry("semi-circle-dense", "semi-circle-dense", "semi_circle", "SemiCircleDense"),
+    _Entry("half-cheetah-dir", "half-cheetah-dir", "half_cheetah", "HalfCheetahDir"),
+    _Entry("probe-reward", "probe-reward", "probes", "ProbeReward"),
+    _Entry("probe-observation", "probe-observation", "probes", "ProbeObservation"),
+    _Entry("probe-cost", "probe-cost", "probes", "ProbeCost"),
+    _Entry("probe-across", "probe-across", "probes", "ProbeAcross"),
+    _Entry("probe-alike", "probe-alike", "probes", "ProbeAlike"),
+)
+
+
+def names() -> list[str]:
+    """Every accepted name; {K} and {N} stand for whole numbers ≥ 1."""
+    return [entry.pattern for entry in _ENTRIES]
+
+
+def examples() -> list[str]:
+    """One concrete name for each family."""
+    return [entry.example for entry in _ENTRIES]
+
+
+def family(name: str, **params: Any) -> Family:
+    """The family of this name.
+
+    Args:
+        name: one of `names()`, with numbers in place of {K} and {N}.
+        params: further fields of the family.
+
+    Raises:
+        ValueError: unknown name or field; the message says what is accepted and which is nearest.
+    """
+    for entry in _ENTRIES:
+        match = re.fullmatch(re.sub(r"\{(\w)\}", lambda m: f"(?P<{m[1].lower()}>[1-9][0-9]*)", entry.pattern), name)
+        if match:
+            kind = getattr(importlib.import_module(f"innerloop.tasks.{entry.module}"), entry.kind)
+            given = {field: int(number) for field, number in match.groupdict().items()}
+            _check(name, params, [f.name for f in fields(kind) if f.init and f.name not in given])
+            return kind(**given, **params)
+    raise ValueError(f"unknown task family {name!r}; accepted: {', '.join(names())}{_nearest(name, examples())}")
+
+
+def _check(name: str, params: dict[str, Any], accepted: list[str]) -> None:
+    for field in params:
+        if field not in accepted:
+            raise ValueError(
+                f"task family {name!r} has no free field {field!r}; accepted: {', '.join(accepted)}{_nearest(field, accepted)}"
+            )
+
+
+def _nearest(given: str, accepted: list[str]) -> str:
+    near = difflib.get_close_matches(given, accepted, n=1, cutoff=0.4)
+    return f". Did you mean {near[0]!r}?" if near else ""

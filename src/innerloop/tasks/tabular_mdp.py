@@ -1,0 +1,91 @@
+"""Tabular MDPs: random tables to be learned within a few episodes.
+
+Definition (Duan et al. 2016, RL², §3.2; the law of Osband et al. 2013): 10 states, 5 actions; for every state and action
+the next state's law is drawn from a flat Dirichlet and the mean reward from N(1, 1); a reward is its mean plus N(0, 1);
+an episode begins in state 0 and lasts 10 steps; a trial is n episodes and the score is the total reward.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from innerloop.core import Discrete, Spaces, Task
+from innerloop.tasks.family import Family
+
+STATES, ACTIONS, HORIZON = 10, 5, 10
+
+
+class Tables(NamedTuple):
+    """One task: `cumulative` [S, A, S], the running sums of P(s' | s, a); `mean` [S, A], the mean reward."""
+
+    cumulative: Array
+    mean: Array
+
+    @property
+    def transition(self) -> Array:
+        """P(s' | s, a), [..., S, A, S]."""
+        return jnp.diff(self.cumulative, axis=-1, prepend=0.0)
+
+
+class Place(NamedTuple):
+    """Where an episode stands: state int32 and steps taken int32."""
+
+    state: Array
+    time: Array
+
+
+@dataclass(frozen=True)
+class TabularMDP(Family):
+    """RL²'s random MDP of 10 states and 5 actions, `n` episodes of 10 steps; params: Tables."""
+
+    n: int = 10
+
+    @property
+    def name(self) -> str:
+        return f"tabular-mdp-n{self.n}"
+
+    @property
+    def spaces(self) -> Spaces:
+        return Spaces(Discrete(STATES), Discrete(ACTIONS))
+
+    @property
+    def horizon(self) -> int:
+        return HORIZON
+
+    @property
+    def episodes(self) -> int:
+        return self.n
+
+    def best(self, task: Task) -> Array:
+        """Expected return of one episode under the optimal policy, by backward induction; [...]."""
+        value = jnp.zeros(task.params.mean.shape[:-1])
+        for _ in range(HORIZON):
+            ahead = jnp.einsum("...ijk,...k->...ij", task.params.transition, value)
+            value = jnp.max(task.params.mean + ahead, axis=-1)
+        return value[..., 0]
+
+    def sample(self, key: Array, n: int) -> Task:
+        key_transition, key_mean = jax.random.split(self.stream(key))
+        # A flat Dirichlet is exponentials divided by their sum.
+        weights = jax.random.exponential(key_transition, (n, STATES, ACTIONS, STATES))
+        cumulative = jnp.cumsum(weights / jnp.sum(weights, -1, keepdims=True), -1)
+        mean = 1.0 + jax.random.normal(key_mean, (n, STATES, ACTIONS))
+        return Task(jnp.full(n, -1, jnp.int32), Tables(cumulative, mean))
+
+    def reset(self, task: Task, key: Array) -> tuple[Place, Array]:
+        zero = jnp.zeros((), jnp.int32)
+        return Place(zero, zero), zero
+
+    def step(self, task: Task, state: Place, action: Array, key: Array) -> tuple[Place, Array, Array, Array, Array]:
+        # One draw of two: the first becomes uniform through its own distribution function, the second is the noise.
+        draw = jax.random.normal(key, (2,))
+        row = task.params.cumulative[state.state, action]
+        ahead = jnp.sum(jax.scipy.special.ndtr(draw[0]) >= row[:-1]).astype(jnp.int32)
+        reward = task.params.mean[state.state, action] + draw[1]
+        time = state.time + 1
+        return Place(ahead, time), ahead, reward, jnp.zeros((), bool), time >= HORIZON
