@@ -162,6 +162,11 @@ class Outer(eqx.Module, Generic[Meta, S]):
         returns a population, curricula choose tasks, persistent agents keep theirs."""
         return self.meta(state), tasks
 
+    def planned(self, updates: int, meta_batch: int) -> Outer[Meta, S]:
+        """The same outer knowing how many updates are to come, for schedules; ValueError where it cannot work with such
+        batches. Default: unchanged."""
+        return self
+
     @abstractmethod
     def update(self, inner: Inner, state: S, lives: Lifetime, key: Array) -> tuple[S, Metrics]:
         """Improve on a batch of lives [B, ...]. Metrics are scalars; `masked` is the fraction of tasks whose gradient

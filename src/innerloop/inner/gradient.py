@@ -16,7 +16,7 @@ from jax import Array
 from innerloop.core import Chunk, Decision, Inner, Plan, Spaces
 from innerloop.core.spaces import encode, width
 from innerloop.equations.linear_baseline import advantages
-from innerloop.equations.returns import masked_mean
+from innerloop.equations.returns import discounted_returns, masked_mean
 from innerloop.nets.layers import Head, Perceptron
 
 
@@ -49,6 +49,7 @@ class Gradient(Inner[PolicyNet, GradientFast]):
     normalise: str = eqx.field(static=True, default="std")  # of advantages: std, variance or none
     first_order: bool = eqx.field(static=True, default=False)  # FOMAML: no gradient through the inner gradient
     std: float = eqx.field(static=True, default=1.0)  # initial, learned; paper: 1
+    weights: str = eqx.field(static=True, default="advantage")  # of log-likelihoods; "return": the bare reward-to-go
     inherits: bool = eqx.field(static=True, default=True)  # False: every task starts from random parameters (a baseline)
 
     def init(self, key: Array) -> PolicyNet:
@@ -71,9 +72,13 @@ class Gradient(Inner[PolicyNet, GradientFast]):
     def learn(self, meta: PolicyNet, fast: GradientFast, chunk: Chunk, key: Array) -> GradientFast:
         x = encode(self.spaces.obs, chunk.step.obs)
         ends = chunk.terminated | chunk.truncated
-        advantage = advantages(
-            x, chunk.reward, chunk.step.first, ends, chunk.mask, self.discount, self.gae_lambda, self.normalise
-        )
+        if self.weights == "return":
+            cut, reward = ends | ~chunk.mask, jnp.where(chunk.mask, chunk.reward, 0.0)
+            advantage = jax.vmap(discounted_returns, (1, 1, None), 1)(reward, cut, self.discount)
+        else:
+            advantage = advantages(
+                x, chunk.reward, chunk.step.first, ends, chunk.mask, self.discount, self.gae_lambda, self.normalise
+            )
 
         def surrogate(net: PolicyNet) -> Array:
             log_prob = net.head(net.body(x, self.activation)).log_prob(chunk.action)

@@ -5,6 +5,7 @@ Not for lives whose episodes are separate problems: advantages run across episod
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -41,8 +42,7 @@ class PPO(Outer[Any, PPOState]):
     """Proximal policy optimisation; minibatches are of whole tasks, never of time."""
 
     lr: float = eqx.field(static=True, default=1e-3)  # Adam
-    anneal: int = eqx.field(static=True, default=0)  # updates over which lr falls linearly to `lr_end`; 0: never
-    lr_end: float = eqx.field(static=True, default=0.0)
+    anneal: bool = eqx.field(static=True, default=True)  # lr falls linearly to 0 over the run
     epochs: int = eqx.field(static=True, default=4)
     minibatches: int = eqx.field(static=True, default=4)
     clip: float = eqx.field(static=True, default=0.2)
@@ -53,11 +53,20 @@ class PPO(Outer[Any, PPOState]):
     max_norm: float = eqx.field(static=True, default=0.5)  # global-norm clip
     scale_memory: float = eqx.field(static=True, default=0.95)  # of the running return statistics, per update
     bootstrap: bool = eqx.field(static=True, default=False)  # lives are segments of longer ones: value what follows
+    updates: int = eqx.field(static=True, default=1)  # to come in the run; set by `planned`
+
+    def planned(self, updates: int, meta_batch: int) -> PPO:
+        if meta_batch % self.minibatches:
+            raise ValueError(
+                f"meta_batch ({meta_batch}) must be a multiple of outer.minibatches ({self.minibatches}): minibatches are of "
+                "whole tasks."
+            )
+        return replace(self, updates=updates)
 
     def _optimiser(self) -> optax.GradientTransformation:
         rate = self.lr
         if self.anneal:
-            rate = optax.linear_schedule(self.lr, self.lr_end, self.anneal * self.epochs * self.minibatches)
+            rate = optax.linear_schedule(self.lr, 0.0, self.updates * self.epochs * self.minibatches)
         return optax.chain(optax.clip_by_global_norm(self.max_norm), optax.adam(rate, eps=1e-5))
 
     def init(self, inner: Inner, meta: Any, tasks: TaskDistribution, example: Lifetime, key: Array) -> PPOState:

@@ -1,0 +1,90 @@
+"""Adaptation curves: return against the amount of experience in a task that the agent has not met.
+
+Not statistics over seeds (`statistics.py`) nor known optima (`oracles.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from innerloop.core import Chunk, Inner, Lifetime, TaskDistribution, World
+
+UNITS = ("step", "episode", "gradient step")
+
+
+def unit_returns(chunks: Chunk, unit: str, episodes: int) -> Array:
+    """Undiscounted return of each unit of experience, mean over streams.
+
+    Args:
+        chunks: of one life [K, T, N, ...].
+        unit: "step": the reward at each step [K·T]; "episode": the return of each of the first `episodes` episodes;
+            "gradient step": the return of the first whole episode of every chunk [K].
+
+    Returns:
+        float [units]; NaN for an episode that no stream finished.
+    """
+    if unit == "gradient step":
+        started = jnp.cumsum(chunks.step.first & chunks.mask, axis=1)
+        inside = (started == 1) & chunks.mask
+        whole = jnp.any(inside, axis=1)
+        returns = jnp.sum(jnp.where(inside, chunks.reward, 0.0), axis=1)
+        return jnp.sum(returns, 1) / jnp.where(jnp.any(whole, 1), jnp.sum(whole, 1), jnp.nan)
+    reward, first, ends, mask = (
+        x.reshape(-1, x.shape[-1])
+        for x in (chunks.reward, chunks.step.first, chunks.terminated | chunks.truncated, chunks.mask)
+    )
+    if unit == "step":
+        return jnp.mean(jnp.where(mask, reward, 0.0), axis=1)
+    number = jnp.cumsum(first & mask, axis=0) - 1
+    at = (number[..., None] == jnp.arange(episodes)) & mask[..., None]
+    done = jnp.any(at & ends[..., None], axis=0)
+    returns = jnp.sum(jnp.where(at, reward[..., None], 0.0), axis=0)
+    count = jnp.sum(done, axis=0)
+    return jnp.sum(jnp.where(done, returns, 0.0), axis=0) / jnp.where(count > 0, count, jnp.nan)
+
+
+class Evaluator:
+    """Lives held-out tasks with one inner and returns what each unit of experience paid; compiles once."""
+
+    def __init__(
+        self, inner: Inner, family: TaskDistribution, world: World, unit: str, *, stochastic: bool = True, slice: int = 4096
+    ):
+        """`inner` lives its plan; `slice`: tasks lived side by side at most."""
+        self.inner, self.family, self.world, self.unit = inner, family, world, unit
+        self.stochastic, self.slice = stochastic, slice
+        self._returns = self._compiled()
+
+    def _compiled(self) -> Callable[[Any, Any, Array], Array]:
+        def reduce(lives: Lifetime) -> Array:
+            return jax.vmap(lambda c: unit_returns(c, self.unit, self.family.episodes))(lives.chunks)
+
+        def lived(meta: Any, tasks: Any, key: Array) -> Lifetime:
+            return self.world.live(self.inner, meta, tasks, key, learn_last=False, stochastic=self.stochastic)[0]
+
+        if self.world.jittable:
+            return jax.jit(lambda meta, tasks, key: reduce(lived(meta, tasks, key)))
+        reduced = jax.jit(reduce)
+        return lambda meta, tasks, key: reduced(lived(meta, tasks, key))
+
+    def __call__(self, meta: Any, tasks: int, key: Array) -> tuple[np.ndarray, Any]:
+        """Returns [tasks, units] in fresh tasks of the family's split, and the tasks (numpy leaves)."""
+        out, drawn = [], []
+        size = min(self.slice, tasks)
+        for i in range(-(-tasks // size)):
+            key_tasks, key_lives = jax.random.split(jax.random.fold_in(key, i))
+            batch = self.family.sample(key_tasks, size)
+            out.append(np.asarray(self._returns(meta, batch, key_lives)))
+            drawn.append(jax.tree.map(np.asarray, batch))
+        cut = jax.tree.map(lambda *x: np.concatenate(x)[:tasks], *drawn)
+        return np.concatenate(out)[:tasks], cut
+
+
+def totals(returns: np.ndarray, unit: str) -> np.ndarray:
+    """Per task: the return summed over the trial, or for gradient steps the last point. [tasks, units] → [tasks]"""
+    return returns[:, -1] if unit == "gradient step" else np.nansum(returns, axis=1)

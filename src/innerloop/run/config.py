@@ -1,0 +1,157 @@
+"""The recipe: everything that decides a training run, as one frozen object; and its views as JSON, TOML and `--set`.
+
+Not the named recipes themselves: those are in `recipes/`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from innerloop.core import Inner, Outer, Plan
+
+
+class ConfigError(ValueError):
+    """A setting that does not exist or does not fit; the message says what is accepted."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """inner × outer × plan, on one family."""
+
+    name: str  # of the recipe
+    family: str  # of the tasks
+    inner: Inner
+    outer: Outer
+    meta_batch: int  # tasks per update
+    steps: int  # environment steps of training in all
+    unit: str  # of experience in reports: "step", "episode" or "gradient step"
+    evaluation: Plan  # the shape of one life in evaluation
+    held_out: int = 200  # tasks in each evaluation while training
+    evaluations: int = 20  # of them in a run
+    report_every: int = 1  # updates between rows of the log
+    save_every: float = 30.0  # seconds between checkpoints
+    keep: int = 3  # checkpoints kept
+    workers: int = 0  # processes that step host environments; 0: in this process, without deadlines
+
+    @property
+    def interactions(self) -> int:
+        """Environment steps per update."""
+        return self.meta_batch * self.inner.plan.interactions
+
+    @property
+    def updates(self) -> int:
+        """Updates in the run: the least number that reaches `steps`."""
+        return max(1, -(-self.steps // self.interactions))
+
+    def settled(self) -> Recipe:
+        """The recipe with its outer told how many updates are to come (for schedules). ConfigError if it cannot run."""
+        for name in ("meta_batch", "steps", "held_out", "report_every", "keep"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        for plan in (self.inner.plan, self.evaluation):
+            if min(plan.chunks, plan.steps, plan.streams) < 1:
+                raise ConfigError(f"{plan} has an empty axis; chunks, steps and streams must each be at least 1.")
+        return dataclasses.replace(self, outer=self.outer.planned(self.updates, self.meta_batch))
+
+
+_DERIVED = {"spaces", "updates"}  # follow from the family and the other fields
+
+
+def _fields(x: Any) -> dict[str, Any]:
+    if dataclasses.is_dataclass(x):
+        return {f.name: getattr(x, f.name) for f in dataclasses.fields(x) if f.name not in _DERIVED}
+    return x._asdict()
+
+
+def _nested(x: Any) -> bool:
+    return dataclasses.is_dataclass(x) or hasattr(x, "_asdict")
+
+
+def as_dict(x: Any) -> dict[str, Any]:
+    """Nested plain dict of a recipe (or a part of one): JSON and TOML write it."""
+    out: dict[str, Any] = {}
+    for name, value in _fields(x).items():
+        out[name] = as_dict(value) if _nested(value) else list(value) if isinstance(value, tuple) else value
+    return out
+
+
+def _coerce(path: str, old: Any, new: Any) -> Any:
+    """`new` in the type of `old`; ConfigError says what is accepted."""
+    if isinstance(old, bool):
+        if isinstance(new, bool):
+            return new
+    elif isinstance(old, (int, float)) and isinstance(new, (int, float)) and not isinstance(new, bool):
+        if isinstance(old, float):
+            return float(new)
+        if float(new).is_integer():
+            return int(new)
+    elif isinstance(old, str) and isinstance(new, str):
+        return new
+    elif isinstance(old, tuple):
+        items = list(new) if isinstance(new, (list, tuple)) else [new]
+        return tuple(_coerce(path, old[0], item) if old else item for item in items)
+    kind = "true or false" if isinstance(old, bool) else {int: "a whole number", float: "a number", str: "text"}.get(type(old))
+    raise ConfigError(f"{path} = {new!r} does not fit; it takes {kind or type(old).__name__} (now {old!r}).")
+
+
+def assign(x: Any, path: str, value: Any, whole: str | None = None) -> Any:
+    """A copy of recipe `x` with the field at dotted `path` set; ConfigError names the nearest field if there is none."""
+    whole = whole or path
+    head, _, rest = path.partition(".")
+    fields = _fields(x)
+    if head not in fields:
+        prefix = whole[: len(whole) - len(path)]
+        near = difflib.get_close_matches(head, fields, 1, 0.5)
+        hint = f" Did you mean {prefix}{near[0]}?" if near else ""
+        raise ConfigError(f"there is no setting {whole!r}.{hint} Accepted there: {', '.join(prefix + f for f in fields)}.")
+    old = fields[head]
+    if rest:
+        if not _nested(old):
+            raise ConfigError(f"{whole!r}: {head!r} is a single value, {old!r}, and has no field {rest!r}.")
+        new = assign(old, rest, value, whole)
+    elif isinstance(value, Mapping) and _nested(old):
+        new = old
+        for name, item in value.items():
+            new = assign(new, name, item, f"{whole}.{name}")
+    else:
+        new = _coerce(whole, old, value)
+    return x._replace(**{head: new}) if hasattr(x, "_replace") else dataclasses.replace(x, **{head: new})
+
+
+def override(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
+    """`recipe` with nested settings (from TOML or recipe.json) applied."""
+    for name, value in settings.items():
+        recipe = assign(recipe, name, value)
+    return recipe
+
+
+def parse_settings(items: Iterable[str]) -> dict[str, Any]:
+    """["outer.lr=3e-4", …] → {dotted name: value}; values are TOML, or text where they are none."""
+    out = {}
+    for item in items:
+        name, equals, text = item.partition("=")
+        if not equals or not name.strip():
+            raise ConfigError(f"--set takes NAME=VALUE, for example outer.lr=3e-4; given: {item!r}.")
+        try:
+            out[name.strip()] = tomllib.loads(f"x = {text}")["x"]
+        except tomllib.TOMLDecodeError:
+            out[name.strip()] = text
+    return out
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Settings from a TOML file of at most 1 MB."""
+    if not path.is_file():
+        raise ConfigError(f"there is no file {path}.")
+    if path.stat().st_size > 1_000_000:
+        raise ConfigError(f"{path} is larger than 1 MB; a recipe is a page of settings.")
+    try:
+        return tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}.") from None
