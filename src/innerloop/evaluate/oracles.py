@@ -1,0 +1,196 @@
+"""References of a family that depend on no run: the oracle and the classical baselines, computed or read as shipped.
+
+Not the baselines that need a network. `python -m innerloop.evaluate.oracles NAME…` computes and writes the shipped files
+(no NAME: all of them, some minutes); nobody writes them by hand.
+
+A reference is {"family", "unit", "trial", "oracle": {"name", "total"}, "baselines": {name: {"curve": [{"experience",
+"mean", "lo", "hi"}], "total": {"mean", "lo", "hi"}}}, "settings"}: `unit` is "step" (bandits: one pull) or "episode",
+`trial` the units in a trial, `experience` counts units from 0, a point is the mean undiscounted return over one unit,
+`total` the sum over the trial. An interval of width 0 marks an exact value. Where a method is judged by a single episode
+(point-goal after gradient steps), the oracle is `oracle["total"] / trial`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from innerloop.evaluate import bandit_strategies, gittins, grid_oracle, mdp_oracle, robot_oracle
+from innerloop.evaluate.statistics import Interval
+
+INSTANCES = 1_000_000
+SHIPPED = (
+    "bandit-k5-n10",
+    "bandit-k5-n100",
+    "bandit-k10-n10",
+    "bandit-k10-n100",
+    "tabular-mdp-n10",
+    "grid-navi",
+    "point-goal",
+    "semi-circle-pearl",
+    "semi-circle-varibad",
+    "semi-circle-dense",
+)
+_ROBOTS = {  # name: (episodes in a trial, value per episode)
+    "point-goal": (3, robot_oracle.point_goal),
+    "semi-circle-pearl": (6, robot_oracle.semi_circle_pearl),
+    "semi-circle-varibad": (3, robot_oracle.semi_circle_varibad),
+    "semi-circle-dense": (3, robot_oracle.semi_circle_dense),
+}
+_GRID_EPISODES = 4
+_CONSTANTS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)  # tried for tuned UCB1
+_EXACT_PULLS = 12  # up to here the Bayes-optimal value of a bandit takes seconds
+
+
+def references(family_name: str, seed: int = 0, instances: int = INSTANCES) -> dict[str, Any]:
+    """Compute what a result on this family is measured against.
+
+    Args:
+        family_name: one of SHIPPED, or another bandit-k{K}-n{N} (N ≤ 200) or tabular-mdp-n{N}.
+        seed: of simulated tasks and strategies.
+        instances: simulated tasks of the main strategies; Thompson sampling, PSRL and tuning take a tenth of them.
+
+    Returns:
+        The reference described at the top of this file, of plain dicts, lists, strings and numbers.
+    """
+    if bandit := re.fullmatch(r"bandit-k([1-9]\d*)-n([1-9]\d*)", family_name):
+        found = _bandit(int(bandit[1]), int(bandit[2]), seed, instances)
+    elif mdp := re.fullmatch(r"tabular-mdp-n([1-9]\d*)", family_name):
+        found = _tabular_mdp(int(mdp[1]), seed, instances)
+    elif family_name == "grid-navi":
+        found = _grid_navi()
+    elif family_name in _ROBOTS:
+        found = _robot(*_ROBOTS[family_name])
+    else:
+        raise ValueError(_unknown(family_name))
+    return _rounded({"family": family_name, **found})
+
+
+def load(family_name: str) -> dict[str, Any]:
+    """The shipped reference of a family; ValueError, saying what is accepted, if none is shipped."""
+    if family_name not in SHIPPED:
+        raise ValueError(_unknown(family_name))
+    return json.loads(resources.files("innerloop.evaluate").joinpath("data", f"{family_name}.json").read_text("utf-8"))
+
+
+def write(family_name: str, folder: Path | None = None, seed: int = 0, instances: int = INSTANCES) -> Path:
+    """Compute a reference and write it as JSON to `folder`, by default where `load` reads it; returns the file."""
+    folder = Path(__file__).parent / "data" if folder is None else folder
+    text = json.dumps(references(family_name, seed, instances), indent=1) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{family_name}.json"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def _bandit(k: int, n: int, seed: int, instances: int) -> dict[str, Any]:
+    if n > 200:
+        raise ValueError(f"bandit-k{k}-n{n}: the index table grows as n³; accepted is n ≤ 200")
+    tenth = max(instances // 10, 2 * k + 2)
+
+    def tuned_total(c: float) -> float:
+        return float(bandit_strategies.simulate(bandit_strategies.tuned_ucb1(c), n, k, tenth, seed + 1)[1].mean)
+
+    constant = max(_CONSTANTS, key=tuned_total)
+    plans = {
+        "gittins": (bandit_strategies.gittins(n), instances),
+        "thompson": (bandit_strategies.thompson, tenth),
+        "ucb1": (bandit_strategies.ucb1, instances),
+        "ucb1-tuned": (bandit_strategies.tuned_ucb1(constant), instances),
+        "greedy": (bandit_strategies.greedy, instances),
+    }
+    baselines = {name: _baseline(*bandit_strategies.simulate(s, n, k, count, seed)) for name, (s, count) in plans.items()}
+    baselines["random"] = _exact([0.5] * n)
+    baselines["known arm"] = _exact([k / (k + 1)] * n)
+    if n <= _EXACT_PULLS:
+        oracle = {"name": "Bayes-optimal", "total": gittins.bayes_optimal(n, k)}
+    else:
+        oracle = {"name": "finite-horizon Gittins", "total": baselines["gittins"]["total"]["mean"]}
+    settings = {"seed": seed, "instances": {name: count for name, (_, count) in plans.items()}, "ucb1-tuned": {"c": constant}}
+    return {"unit": "step", "trial": n, "oracle": oracle, "baselines": baselines, "settings": settings}
+
+
+def _tabular_mdp(episodes: int, seed: int, instances: int) -> dict[str, Any]:
+    tenth = max(instances // 10, 2)
+    known = mdp_oracle.known_mdp(instances, seed)
+    curve = Interval(*(np.full(episodes, bound) for bound in known[:3]), "tasks")
+    total = Interval(*(episodes * bound for bound in known[:3]), "tasks")
+    baselines = {
+        "known MDP": _baseline(curve, total),
+        "psrl": _baseline(*mdp_oracle.psrl(episodes, tenth, seed)),
+        "random": _exact([mdp_oracle.RANDOM] * episodes),
+    }
+    return {
+        "unit": "episode",
+        "trial": episodes,
+        "oracle": {"name": "known MDP", "total": float(total.mean)},
+        "baselines": baselines,
+        "settings": {"seed": seed, "instances": {"known MDP": instances, "psrl": tenth}},
+    }
+
+
+def _grid_navi() -> dict[str, Any]:
+    best = grid_oracle.bayes_optimal(_GRID_EPISODES)
+    baselines = {
+        "Bayes-optimal": _exact(best),
+        "known goal": _exact([grid_oracle.known_goal_mean()] * _GRID_EPISODES),
+        "random": _exact([grid_oracle.random_walk()] * _GRID_EPISODES),
+    }
+    oracle = {"name": "Bayes-optimal", "total": sum(best)}
+    return {"unit": "episode", "trial": _GRID_EPISODES, "oracle": oracle, "baselines": baselines, "settings": {}}
+
+
+def _robot(episodes: int, value: Any) -> dict[str, Any]:
+    known = _exact([value()] * episodes)
+    oracle = {"name": "known goal", "total": known["total"]["mean"]}
+    return {"unit": "episode", "trial": episodes, "oracle": oracle, "baselines": {"known goal": known}, "settings": {}}
+
+
+def _baseline(curve: Interval, total: Interval) -> dict[str, Any]:
+    return {"curve": curve.curve(), "total": total.point()}
+
+
+def _exact(curve: list[float]) -> dict[str, Any]:
+    points, total = np.asarray(curve), np.asarray(sum(curve))
+    return _baseline(Interval(points, points, points, "tasks"), Interval(total, total, total, "tasks"))
+
+
+def _rounded(value: Any) -> Any:
+    """Floats to six decimals: far below every interval, and the last bits differ between machines."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, SHIPPED, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    computed = "bandit-k{K}-n{N} and tabular-mdp-n{N} of other sizes are computed by references()"
+    return f"no reference for family {name!r}{hint}; shipped are {', '.join(SHIPPED)}; {computed}"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write the shipped references of the named families."""
+    parser = argparse.ArgumentParser(prog="python -m innerloop.evaluate.oracles", description=main.__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(SHIPPED)}")
+    parser.add_argument("--seed", type=int, default=0, help="of simulated tasks and strategies (default 0)")
+    parser.add_argument("--instances", type=int, default=INSTANCES, help=f"simulated tasks (default {INSTANCES})")
+    parser.add_argument("--out", type=Path, default=None, help="folder (default: the package's own data)")
+    given = parser.parse_args(arguments)
+    for name in given.names or SHIPPED:
+        path = write(name, given.out, given.seed, given.instances)
+        oracle = json.loads(path.read_text("utf-8"))["oracle"]
+        print(f"{name}: {oracle['name']} {oracle['total']:.4f} -> {path}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+import json
+
+import pytest
+
+from innerloop.evaluate import oracles
+
+UPPER = {"bandit-k5-n10": 6.659988, "bandit-k10-n10": 6.713951, "bandit-k5-n100": 83.333, "bandit-k10-n100": 85.773}
+
+
+@pytest.mark.parametrize("name", oracles.SHIPPED)
+def test_a_shipped_reference_is_complete(name):
+    reference = oracles.load(name)
+    assert reference["family"] == name
+    assert reference["unit"] == ("step" if name.startswith("bandit") else "episode")
+    assert isinstance(reference["oracle"]["total"], float)
+    for baseline in reference["baselines"].values():
+        assert [row["experience"] for row in baseline["curve"]] == list(range(reference["trial"]))
+        total = baseline["total"]
+        assert total["lo"] <= total["mean"] <= total["hi"]
+        assert sum(row["mean"] for row in baseline["curve"]) == pytest.approx(total["mean"], abs=1e-4)
+        assert all(row["lo"] <= row["mean"] <= row["hi"] for row in baseline["curve"])
+
+
+@pytest.mark.parametrize("name", UPPER)
+def test_shipped_bandits_are_ordered_and_under_their_bound(name):
+    reference = oracles.load(name)
+    means = {key: value["total"]["mean"] for key, value in reference["baselines"].items()}
+    noise = 2 * (reference["baselines"]["gittins"]["total"]["hi"] - means["gittins"])
+    assert means["gittins"] < UPPER[name] + noise and reference["oracle"]["total"] < UPPER[name] + noise
+    assert means["random"] == reference["trial"] / 2
+    assert set(means) >= {"gittins", "thompson", "ucb1", "ucb1-tuned", "greedy", "random"}
+    assert means["random"] < means["thompson"] < means["gittins"] + noise
+    assert means["ucb1"] < means["ucb1-tuned"] < means["gittins"] + noise
+
+
+def test_shipped_figures_are_the_published_ones():
+    def total(name, baseline):
+        return oracles.load(name)["baselines"][baseline]["total"]["mean"]
+
+    assert oracles.load("bandit-k5-n10")["oracle"]["total"] == pytest.approx(6.659988, abs=1e-6)
+    assert oracles.load("bandit-k10-n10")["oracle"]["total"] == pytest.approx(6.713951, abs=1e-6)
+    assert total("bandit-k5-n10", "gittins") == pytest.approx(6.659, abs=0.006)
+    assert total("bandit-k5-n100", "gittins") == pytest.approx(78.659, abs=0.02)
+    assert total("bandit-k10-n100", "gittins") == pytest.approx(83.783, abs=0.04)
+    assert total("bandit-k5-n100", "thompson") == pytest.approx(75.073, abs=0.06)
+    assert total("bandit-k5-n100", "greedy") == pytest.approx(75.067, abs=0.06)
+    assert oracles.load("tabular-mdp-n10")["oracle"]["total"] == pytest.approx(218.325, abs=0.15)
+    assert oracles.load("grid-navi")["oracle"] == {"name": "Bayes-optimal", "total": pytest.approx(37.2143, abs=5e-5)}
+
+
+@pytest.mark.parametrize("name", ["grid-navi", "semi-circle-pearl", "semi-circle-varibad", "semi-circle-dense", "point-goal"])
+def test_exact_references_are_what_the_command_computes(name, tmp_path, capsys):
+    oracles.main([name, "--out", str(tmp_path)])
+    assert json.loads((tmp_path / f"{name}.json").read_text("utf-8")) == oracles.load(name)
+    assert capsys.readouterr().out.startswith(f"{name}: ")
+
+
+def test_other_sizes_are_computed():
+    small = oracles.references("bandit-k3-n4", instances=2_000)
+    assert small["trial"] == 4 and small["oracle"]["name"] == "Bayes-optimal"
+    assert oracles.references("bandit-k2-n14", instances=2_000)["oracle"]["name"] == "finite-horizon Gittins"
+    mdp = oracles.references("tabular-mdp-n3", instances=500)
+    assert list(mdp["baselines"]) == ["known MDP", "psrl", "random"] and mdp["baselines"]["random"]["total"]["mean"] == 30.0
+    assert json.loads(json.dumps(small)) == small
+
+
+def test_same_seed_same_reference():
+    assert oracles.references("bandit-k2-n3", 3, 500) == oracles.references("bandit-k2-n3", 3, 500)
+    assert oracles.references("bandit-k2-n3", 3, 500) != oracles.references("bandit-k2-n3", 4, 500)
+
+
+def test_an_unknown_family_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match="did you mean 'bandit-k5-n10'"):
+        oracles.load("bandit-k5-n1O")
+    with pytest.raises(ValueError, match="shipped are"):
+        oracles.references("../secrets")
