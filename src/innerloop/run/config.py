@@ -1,23 +1,18 @@
-"""The recipe: everything that decides a training run, as one frozen object; and its views as JSON, TOML and `--set`.
+"""The recipe: everything that decides a training run, as one frozen object, and its view as nested plain values.
 
-Not the named recipes themselves: those are in `recipes/`.
+Not the named recipes themselves (`recipes/`), nor the parsing of what a user writes (`settings.py`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from innerloop.core import Inner, Outer, Plan
-
-
-class ConfigError(ValueError):
-    """A setting that does not exist or does not fit; the message says what is accepted."""
+from innerloop.run.settings import ConfigError
 
 
 @dataclass(frozen=True)
@@ -129,29 +124,3 @@ def override(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     for name, value in settings.items():
         recipe = assign(recipe, name, value)
     return recipe
-
-
-def parse_settings(items: Iterable[str]) -> dict[str, Any]:
-    """["outer.lr=3e-4", …] → {dotted name: value}; values are TOML, or text where they are none."""
-    out = {}
-    for item in items:
-        name, equals, text = item.partition("=")
-        if not equals or not name.strip():
-            raise ConfigError(f"--set takes NAME=VALUE, for example outer.lr=3e-4; given: {item!r}.")
-        try:
-            out[name.strip()] = tomllib.loads(f"x = {text}")["x"]
-        except tomllib.TOMLDecodeError:
-            out[name.strip()] = text
-    return out
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Settings from a TOML file of at most 1 MB."""
-    if not path.is_file():
-        raise ConfigError(f"there is no file {path}.")
-    if path.stat().st_size > 1_000_000:
-        raise ConfigError(f"{path} is larger than 1 MB; a recipe is a page of settings.")
-    try:
-        return tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}.") from None

@@ -1,0 +1,224 @@
+"""What the command line does, from Python: train, resume, evaluate, report, digest.
+
+Not the command line (`cli.py`): nothing here parses arguments or prints. Heavy imports happen inside the functions, after
+the run folder is on disk.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from innerloop.run.folder import FolderError, RunFolder, members, read_json, seed_folder
+
+if TYPE_CHECKING:
+    from innerloop.run.config import Recipe
+    from innerloop.tasks.family import Family
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: where it lies and the digest of what training carried."""
+
+    path: Path
+    digest: str
+
+    def evaluate(self, **options: Any) -> dict[str, Any]:
+        """See `innerloop.evaluate`."""
+        return evaluate(self.path, **options)
+
+    def report(self, out: str | Path | None = None) -> Path:
+        """See `innerloop.report`."""
+        return report([self.path], out)
+
+
+def resolve(request: Mapping[str, Any]) -> tuple[Recipe, Family]:
+    """The full recipe and its family from what was asked for: {"recipe", "tasks", "steps", "file", "settings"}.
+
+    Raises:
+        ValueError: an unknown name or a setting that does not fit; nothing has been compiled.
+    """
+    from innerloop.registry import maker
+    from innerloop.run.config import assign, override
+    from innerloop.tasks.names import family as find
+
+    family = find(request["tasks"])
+    recipe = maker(request["recipe"])(family, request.get("steps"))
+    recipe = override(recipe, request.get("file") or {})
+    for name, value in (request.get("settings") or {}).items():
+        recipe = assign(recipe, name, value)
+    return recipe.settled(), family
+
+
+def recover(stored: Mapping[str, Any]) -> tuple[Recipe, Family]:
+    """The full recipe and its family from the content of recipe.json."""
+    from innerloop.registry import maker
+    from innerloop.run.config import override
+    from innerloop.tasks.names import family as find
+
+    if "inner" not in stored:
+        return resolve(stored["request"])
+    settings = {name: value for name, value in stored.items() if name != "request"}
+    family = find(settings["family"])
+    return override(maker(stored["request"]["recipe"])(family), settings).settled(), family
+
+
+def train(
+    recipe: str | Callable[..., Any] = "rl2",
+    *,
+    tasks: str,
+    seed: int | Sequence[int] = 0,
+    steps: int | None = None,
+    out: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    file: Mapping[str, Any] | None = None,
+    quiet: bool = False,
+    command: Sequence[str] = (),
+) -> Run | list[Run]:
+    """Meta-train.
+
+    Args:
+        recipe: a name from `innerloop list`, or "package.module:make".
+        tasks: the name of a family.
+        seed: one, or several to be trained one after the other in OUT/seed-N.
+        steps: environment steps; None takes the recipe's preset.
+        out: the run folder; None names one in runs/.
+        settings: {"outer.lr": 3e-4, …}; `file`: the same, nested, as TOML gives it.
+        command: what to say in run.json of how the run came about.
+
+    Returns:
+        the run, or the list of runs if several seeds were given.
+
+    Raises:
+        ValueError: bad settings, before anything compiles. FolderError: the folder is occupied.
+    """
+    if not isinstance(recipe, str):
+        recipe = f"{recipe.__module__}:{recipe.__qualname__}"
+    request = {"recipe": recipe, "tasks": tasks, "steps": steps, "file": dict(file or {}), "settings": dict(settings or {})}
+    path = Path(out) if out is not None else _free_name(f"{recipe.replace(':', '.')}-{tasks}")
+    several = not isinstance(seed, int)
+    seeds = list(seed) if not isinstance(seed, int) else [seed]
+    runs = []
+    for one in seeds:
+        where = seed_folder(path, one) if several else path
+        again = list(command) or _command(request, one, where)
+        with RunFolder.create(where, {"request": request}, command=again, seed=one) as run:
+            runs.append(_trained(run, one, quiet, new=True))
+    return runs if several else runs[0]
+
+
+def resume(path: str | Path, *, quiet: bool = False) -> list[Run]:
+    """Go on with the run (or runs) in `path`, bit for bit; finished ones are left as they are."""
+    runs = []
+    for found in members(path):
+        if found.status == "finished":
+            runs.append(Run(found.path, digest(found.path)))
+            continue
+        with RunFolder.resume(found.path) as run:
+            runs.append(_trained(run, int(run.record["seed"]), quiet, new=False))
+    return runs
+
+
+def _command(request: Mapping[str, Any], seed: int, out: Path) -> list[str]:
+    words = ["innerloop", "train", request["recipe"], "--tasks", request["tasks"], "--seed", str(seed)]
+    words += ["--steps", str(request["steps"])] if request["steps"] else []
+    for name, value in request["settings"].items():
+        words += ["--set", f"{name}={value}"]
+    return [*words, "--out", str(out)]
+
+
+def _free_name(stem: str) -> Path:
+    number = 1
+    while (path := Path("runs") / f"{stem}-{number}").exists():
+        number += 1
+    return path
+
+
+def _trained(run: RunFolder, seed: int, quiet: bool, new: bool) -> Run:
+    sys.path.insert(0, "")  # a user's own recipe lies beside where the command is run
+    try:
+        try:
+            recipe, family = recover(run.recipe)
+        except ValueError:
+            if new:
+                run.close("failed")
+                shutil.rmtree(run.path)
+            raise
+        if "inner" not in run.recipe:
+            from innerloop.run.config import as_dict
+
+            run.write_recipe(as_dict(recipe) | {"request": run.recipe["request"]})
+        from innerloop.run.train import train as run_training
+        from innerloop.worlds import world_of
+
+        return Run(run.path, run_training(recipe, family, run, world_of, seed=seed, quiet=quiet))
+    finally:
+        sys.path.remove("")
+
+
+def digest(path: str | Path) -> str:
+    """One digest of all that training carries, from the newest good checkpoint of a run; of DIR: of its runs' digests."""
+    import hashlib
+
+    from innerloop.run import checkpoint
+
+    found = [checkpoint.verify(run.path)["digest"] for run in members(path)]
+    return found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest()
+
+
+def locate(name: str | Path) -> Path:
+    """The folder of a run, or of a `zoo:NAME`; FolderError says which there are."""
+    text = str(name)
+    if not text.startswith("zoo:"):
+        return Path(name)
+    shelf = zoo()
+    path = shelf / text.removeprefix("zoo:")
+    if not (path / "recipe.json").is_file():
+        names = sorted(p.parent.name for p in shelf.glob("*/recipe.json"))
+        raise FolderError(f"there is no {text}. The zoo holds: {', '.join(names) or 'nothing'}.")
+    return path
+
+
+def zoo() -> Path:
+    """Where the shipped checkpoints lie: in the installed package, or beside the sources."""
+    installed = Path(__file__).parent / "zoo"
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "zoo"
+
+
+def load(path: str | Path) -> tuple[Recipe, Family, Any, str]:
+    """(recipe, family, meta-parameters, digest of the checkpoint) of one run folder or zoo entry."""
+    import jax
+
+    from innerloop.run import checkpoint
+    from innerloop.run.train import Trainer
+    from innerloop.worlds import world_of
+
+    path = locate(path)
+    recipe, family = recover(read_json(path / "recipe.json"))
+    if (path / "weights").is_dir():
+        like = jax.eval_shape(recipe.inner.init, jax.random.key(0))
+        meta, _ = checkpoint.load_meta(path / "weights", like)
+        return recipe, family, meta, checkpoint.digest(meta)
+    world = world_of(family, workers=0)
+    like = jax.eval_shape(lambda: Trainer(recipe, family, world).first(0))
+    carried, manifest = checkpoint.restore(path, like)
+    return recipe, family, recipe.outer.meta(carried.outer), manifest["digest"]
+
+
+def evaluate(path: str | Path, **options: Any) -> dict[str, Any]:
+    """Adapt to held-out tasks and measure: see `innerloop.evaluation.evaluate` for options and the result."""
+    from innerloop.evaluation import evaluate as measure
+
+    return measure(path, **options)
+
+
+def report(paths: Sequence[str | Path], out: str | Path | None = None) -> Path:
+    """Write one self-contained HTML page about the runs; its path."""
+    from innerloop.evaluate.report import write_report
+
+    folders = [locate(p) for p in paths]
+    return write_report(folders, Path(out) if out else folders[0] / "report.html")

@@ -1,0 +1,214 @@
+"""The command line. Arguments are parsed before anything heavy is imported, so that `--help` answers at once.
+
+Not the work itself: that is `api.py`, which can be called from Python just as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from innerloop.version import __version__
+
+EXAMPLES = """examples:
+  innerloop train rl2 --tasks bandit-k5-n10 --out runs/first
+  innerloop evaluate runs/first --tasks 10000
+  innerloop report runs/first
+  innerloop train maml --tasks point-goal --set outer.max_kl=0.005 --seed 0:5
+"""
+
+
+def _seeds(text: str) -> int | list[int]:
+    """"7" → 7; "0:5" → [0, 1, 2, 3, 4]"""
+    match = re.fullmatch(r"(\d+)(?::(\d+))?", text)
+    if match and match[2] is None:
+        return int(match[1])
+    if match and int(match[1]) < int(match[2]):
+        return list(range(int(match[1]), int(match[2])))
+    raise argparse.ArgumentTypeError(f"{text!r} is no seed; accepted: a whole number, or a range such as 0:5")
+
+
+def _count(text: str) -> int:
+    """"2000000", "2e6", "2_000_000" → 2000000"""
+    try:
+        number = float(text.replace("_", ""))
+    except ValueError:
+        number = 0.5
+    if number < 1 or not number.is_integer():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of steps; accepted: whole numbers from 1, as 2000000 or 2e6")
+    return int(number)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="innerloop",
+        description="Deep meta-reinforcement learning: train agents that learn new tasks in a few episodes.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"innerloop {__version__}")
+    verbs = top.add_subparsers(dest="verb", metavar="command", required=True)
+
+    train = verbs.add_parser("train", help="meta-train over many tasks", description="Meta-train, or resume a run.")
+    train.add_argument("recipe", nargs="?", help="a recipe's name, as `innerloop list` has it")
+    train.add_argument("--recipe", dest="own", metavar="MODULE:MAKE", help="a recipe of your own: package.module:make")
+    train.add_argument("--tasks", help="the task family, as `innerloop list` has it")
+    train.add_argument("--seed", type=_seeds, default=0, metavar="N|A:B", help="one seed, or a range: several runs")
+    train.add_argument("--steps", type=_count, help="environment steps of training (default: the recipe's)")
+    train.add_argument("--out", type=Path, help="the run folder (default: a new one in runs/)")
+    train.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in DIR, bit for bit")
+    train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting: --set outer.lr=3e-4")
+    train.add_argument("--config", type=Path, metavar="FILE", help="settings from a TOML file")
+    train.add_argument("--quiet", action="store_true", help="show warnings only")
+
+    evaluate = verbs.add_parser("evaluate", help="adapt to held-out tasks and measure")
+    evaluate.add_argument("run", help="a run folder, a folder of seeds, or zoo:NAME")
+    evaluate.add_argument("--tasks", type=_count, help="held-out tasks to draw (default: 1000; 40 for simulators)")
+    evaluate.add_argument("--seed", type=int, default=0, help="which tasks (default: 0)")
+    evaluate.add_argument("--split", choices=("train", "validation", "test"), default="test")
+    evaluate.add_argument("--deterministic", action="store_true", help="act by the mode, not by sampling")
+    evaluate.add_argument("--no-baselines", action="store_true", help="the run's own curve only")
+    evaluate.add_argument("--workers", type=int, help="processes for host environments (default: the recipe's)")
+    evaluate.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+    report = verbs.add_parser("report", help="write one self-contained HTML page")
+    report.add_argument("runs", nargs="+", help="run folders or zoo:NAME")
+    report.add_argument("--out", type=Path, help="where (default: report.html in the first folder)")
+
+    digest = verbs.add_parser("digest", help="one digest of all that a run's training carries")
+    digest.add_argument("run", type=Path)
+
+    verbs.add_parser("list", help="recipes, task families and the zoo")
+
+    check = verbs.add_parser("check", help="check a configuration, or an environment of your own, before anything compiles")
+    check.add_argument("recipe", nargs="?", help="a recipe's name, or package.module:make")
+    check.add_argument("--tasks", help="the task family")
+    check.add_argument("--steps", type=_count)
+    check.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    check.add_argument("--config", type=Path, metavar="FILE")
+    check.add_argument("--env", metavar="MODULE:MAKE", help="a function that returns a gymnasium.Env")
+
+    shelf = verbs.add_parser("zoo", help="put a finished run's meta-parameters and recipe on the shelf")
+    shelf.add_argument("run", type=Path)
+    shelf.add_argument("--name", required=True, help="recipe-family, for example rl2-grid-navi")
+    shelf.add_argument("--to", type=Path, default=Path("zoo"), help="the shelf (default: ./zoo)")
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status."""
+    args = parser().parse_args(argv)
+    from innerloop.run.folder import FolderError
+
+    try:
+        return globals()[f"_{args.verb}"](args) or 0
+    except (ValueError, FolderError) as error:
+        print(f"innerloop {args.verb}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; `innerloop train --resume` goes on from the last checkpoint", file=sys.stderr)
+        return 130
+
+
+def _request(args: argparse.Namespace) -> dict[str, Any]:
+    from innerloop.run.settings import parse_settings, read_toml
+
+    recipe = getattr(args, "own", None) or args.recipe
+    if not recipe or not args.tasks:
+        raise ValueError("give a recipe and --tasks, for example: rl2 --tasks bandit-k5-n10 (see `innerloop list`).")
+    file = read_toml(args.config) if args.config else {}
+    return {"recipe": recipe, "tasks": args.tasks, "steps": args.steps, "file": file, "settings": parse_settings(args.set)}
+
+
+def _train(args: argparse.Namespace) -> None:
+    from innerloop import api
+
+    if args.resume:
+        if args.recipe or args.own or args.tasks or args.set or args.config or args.out or args.steps:
+            raise ValueError("--resume goes on with the recipe in the folder and takes no other setting.")
+        runs = api.resume(args.resume, quiet=args.quiet)
+    else:
+        request = _request(args)
+        made = api.train(request.pop("recipe"), seed=args.seed, out=args.out, quiet=args.quiet, **request)
+        runs = made if isinstance(made, list) else [made]
+    for run in runs:
+        print(f"{run.path}  digest {run.digest}")
+    if not args.quiet:
+        where = runs[0].path if len(runs) == 1 else runs[0].path.parent
+        print(f"next: innerloop evaluate {where}; innerloop report {where}")
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from innerloop import api
+
+    result = api.evaluate(
+        args.run, tasks=args.tasks, seed=args.seed, split=args.split, deterministic=args.deterministic,
+        baselines=not args.no_baselines, workers=args.workers,
+    )  # fmt: skip
+    if args.json:
+        print(json.dumps(result, allow_nan=False))
+        return
+    from innerloop.evaluate.table import show
+
+    show(result)
+
+
+def _report(args: argparse.Namespace) -> None:
+    from innerloop import api
+
+    print(api.report(args.runs, args.out))
+
+
+def _digest(args: argparse.Namespace) -> None:
+    from innerloop import api
+
+    print(api.digest(args.run))
+
+
+def _list(args: argparse.Namespace) -> None:
+    from innerloop import api
+    from innerloop.registry import RECIPES
+    from innerloop.tasks.names import names
+
+    print("recipes")
+    for name, (_, line) in RECIPES.items():
+        print(f"  {name:<10} {line}")
+    print("task families (capitals stand for numbers)")
+    for name in names():
+        print(f"  {name}")
+    print("zoo")
+    for path in sorted(api.zoo().glob("*/recipe.json")):
+        print(f"  zoo:{path.parent.name}")
+
+
+def _check(args: argparse.Namespace) -> int:
+    from innerloop import api
+
+    if args.env:
+        from innerloop.worlds.check import check_environment
+
+        problems = check_environment(args.env)
+        for problem in problems:
+            print(f"✗ {problem}")
+        print(f"{args.env}: {len(problems)} problem(s)" if problems else f"✓ {args.env} is ready to be adapted to")
+        if not args.recipe:
+            return 1 if problems else 0
+    recipe, family = api.resolve(_request(args))
+    print(f"✓ {recipe.name} on {family.name}: {recipe.updates} updates of {recipe.interactions:,} environment steps")
+    return 0
+
+
+def _zoo(args: argparse.Namespace) -> None:
+    from innerloop.shelf import put
+
+    print(put(args.run, args.name, args.to))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""`innerloop evaluate`: one run, or a run of several seeds, on held-out tasks, beside its baselines and the oracle.
+
+Not the measuring itself (`evaluate/adaptation.py`, `evaluate/statistics.py`): this puts run, baselines and oracle together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from innerloop import api, registry
+from innerloop.core import Inner
+from innerloop.evaluate import oracles
+from innerloop.evaluate.adaptation import Evaluator, totals
+from innerloop.evaluate.statistics import Interval, over_seeds, over_tasks
+from innerloop.run.config import Recipe
+from innerloop.run.folder import members, read_json, write_json
+from innerloop.tasks.family import Family
+from innerloop.worlds import world_of
+
+SHOWN = 50  # tasks in the per-task table
+
+
+def evaluate(
+    path: str | Path,
+    *,
+    tasks: int | None = None,
+    seed: int = 0,
+    split: str = "test",
+    deterministic: bool = False,
+    baselines: bool = True,
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """Adaptation curves of a run on tasks it has not met.
+
+    Args:
+        path: a run folder, a folder of seeds, or "zoo:NAME".
+        tasks: how many to draw, per training seed; None: 1,000 on device, 40 on host worlds.
+        seed: chooses them (and the actions); other seeds, other tasks.
+        split: "test", "validation" or "train".
+        deterministic: act by the mode of every distribution.
+        baselines: measure (or take from the run's cache) the baselines too.
+
+    Returns:
+        {"run", "recipe", "family", "split", "tasks", "seed", "unit", "policy", "curve": [{"experience", "mean", "lo", "hi"}],
+        "total": {"mean", "lo", "hi"}, "gain" (first to last unit, paired), "baselines": {name: {"curve", "total"}},
+        "oracle": {"name", "total"} or None, "seeds", "interval", "tiny", "incomplete"}; also written to
+        evaluation.json in the folder, with a table of some tasks.
+    """
+    folder = api.locate(path)
+    runs = [folder] if (folder / "weights").is_dir() else [run.path for run in members(folder)]
+    per_seed, table, seeds = [], [], []
+    shared: dict[str, Any] = {}
+    for number, one in enumerate(runs):
+        recipe, family, meta, digest = api.load(one)
+        family = family.split(split)
+        count = tasks or (1000 if family.on_device else 40)
+        if count < 2:
+            raise ValueError(f"--tasks {count}: an interval needs at least 2 tasks.")
+        world = world_of(family, workers=recipe.workers if workers is None else workers)
+        try:
+            inner = recipe.inner.with_plan(recipe.evaluation)
+            key = jax.random.fold_in(jax.random.key(seed), number)
+            returns, drawn = Evaluator(inner, family, world, recipe.unit, stochastic=not deterministic)(meta, count, key)
+            per_seed.append(returns)
+            seeds.append(read_json(one / "run.json")["seed"])
+            if number == 0:
+                table = _table(returns, drawn)
+                shared = {"recipe": recipe, "family": family, "count": count}
+                if baselines:
+                    about = {"digest": digest, "split": split, "seed": seed, "tasks": count, "policy": not deterministic}
+                    shared["baselines"] = _baselines(one, about, recipe, family, world, meta, key)
+        finally:
+            world.close()
+    recipe, family = shared["recipe"], shared["family"]
+    known = oracles.load(family.name)
+    whole = [r[np.all(np.isfinite(r), axis=1)] for r in per_seed]
+    least = min(len(r) for r in whole)
+    stacked = np.stack([r[:least] for r in whole])
+    curve = _over(stacked)
+    result = {
+        "run": str(path),
+        "recipe": recipe.name,
+        "family": family.name,
+        "split": split,
+        "tasks": shared["count"],
+        "seed": seed,
+        "unit": recipe.unit,
+        "policy": "deterministic" if deterministic else "stochastic",
+        "curve": curve.curve(),
+        "total": _over(np.stack([totals(r, recipe.unit) for r in stacked])).point(),
+        "gain": _over(stacked[:, :, -1] - stacked[:, :, 0]).point(),
+        "first_gain": _over(stacked[:, :, min(1, stacked.shape[2] - 1)] - stacked[:, :, 0]).point(),
+        "baselines": (known["baselines"] if known else {}) | shared.get("baselines", {}),
+        "oracle": known["oracle"] if known else None,
+        "seeds": seeds,
+        "interval": curve.over,
+        "tiny": family.tiny,
+        "incomplete": int(sum(len(r) for r in per_seed) - sum(len(r) for r in whole)),
+    }
+    try:
+        write_json(folder / "evaluation.json", result | {"per_task": table})
+    except OSError:
+        pass  # a zoo entry may lie where nothing can be written
+    return result
+
+
+def _over(values: np.ndarray) -> Interval:
+    """Over seeds if there are several, else over tasks; values [seeds, tasks, ...]."""
+    return over_seeds(values) if values.shape[0] > 1 else over_tasks(values[0])
+
+
+def _table(returns: np.ndarray, drawn: Any) -> list[dict[str, Any]]:
+    rows = []
+    for i in range(min(SHOWN, len(returns))):
+        params = np.concatenate([np.ravel(x[i]) for x in jax.tree.leaves(drawn.params)] or [np.zeros(0)])
+        text = ", ".join(f"{x:.3g}" for x in params[:6]) + (" …" if params.size > 6 else "")
+        rows.append({"task": int(drawn.index[i]), "params": text, "returns": [float(x) for x in returns[i]]})
+    return rows
+
+
+def _baselines(
+    folder: Path, about: dict[str, Any], recipe: Recipe, family: Family, world: Any, meta: Any, key: Any
+) -> dict[str, Any]:
+    """Measured beside the run, and kept in its folder as long as checkpoint and question are the same."""
+    cache = folder / "baselines.json"
+    if cache.is_file():
+        kept = read_json(cache)
+        if kept.get("about") == about:
+            return kept["baselines"]
+    out = {}
+    for i, (name, (inner, takes_meta)) in enumerate(registry.baselines(recipe, family).items()):
+        out[name] = _measured(inner, takes_meta, about, recipe, family, world, meta, jax.random.fold_in(key, 1000 + i))
+    try:
+        write_json(cache, {"about": about, "baselines": out})
+    except OSError:
+        pass
+    return out
+
+
+def _measured(
+    inner: Inner, takes_meta: bool, about: dict[str, Any], recipe: Recipe, family: Family, world: Any, meta: Any, key: Any
+) -> dict[str, Any]:
+    used = meta if takes_meta else inner.init(key)
+    count = min(about["tasks"], 2000)
+    returns, _ = Evaluator(inner, family, world, recipe.unit, stochastic=about["policy"])(used, count, key)
+    returns = returns[np.all(np.isfinite(returns), axis=1)]
+    return {"curve": over_tasks(returns).curve(), "total": over_tasks(totals(returns, recipe.unit)).point()}

@@ -1,0 +1,44 @@
+"""RL² (Duan et al. 2016, arXiv 1611.02779; Wang et al. 2016): a recurrent policy trained over whole trials.
+
+    initialise θ
+    repeat: draw tasks; in each, live a trial of several episodes with an empty memory at its begin only,
+            the memory fed with (o_t, a_{t-1}, r_{t-1}, episode begins)
+            improve θ by a policy gradient of the whole trial's return
+    adapt:  live on; the memory does the learning
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from innerloop.core import Plan
+from innerloop.inner.recurrent import Recurrent
+from innerloop.outer.ppo import PPO
+from innerloop.run.config import Recipe
+from innerloop.tasks.family import Family
+
+_TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by family; longest prefix wins
+    "bandit": {"meta_batch": 1024, "steps": 20_000_000, "outer": {"lr": 4e-3, "discount": 1.0}},
+    "tabular-mdp": {"steps": 30_000_000},
+    "grid-navi": {"steps": 30_000_000},
+}
+
+
+def make(family: Family, steps: int | None = None) -> Recipe:
+    """RL² on `family`; `steps`: environment steps, if not the family's preset."""
+    preset = max((p for p in _TRIALS if family.name.startswith(p)), key=len, default="")
+    chosen = _TRIALS.get(preset, {})
+    plan = Plan(chunks=1, steps=family.horizon * family.episodes, streams=1)
+    outer = {"lr": 2e-3, "epochs": 2, "minibatches": 8, "discount": 0.99, "gae_lambda": 0.9} | chosen.get("outer", {})
+    return Recipe(
+        name="rl2",
+        family=family.name,
+        inner=Recurrent(plan, family.spaces, **chosen.get("inner", {})),
+        outer=PPO(**outer),
+        meta_batch=chosen.get("meta_batch", 512),
+        steps=steps or chosen.get("steps", 10_000_000),
+        unit=family.unit,
+        evaluation=plan,
+        held_out=1000,
+        report_every=5,
+    )

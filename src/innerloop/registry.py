@@ -1,0 +1,73 @@
+"""What can be named on the command line: recipes, and the baselines that stand beside each in every report.
+
+Not the families' names: those are in `tasks/names.py`. Nothing heavy is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from innerloop.core import Inner
+    from innerloop.run.config import Recipe
+    from innerloop.tasks.family import Family
+
+RECIPES = {  # name: (module, one line)
+    "rl2": ("innerloop.recipes.rl2", "RL²: a recurrent policy whose memory adapts; PPO over whole trials"),
+    "maml": ("innerloop.recipes.maml", "MAML: policy-gradient steps from meta-learned parameters; TRPO outside"),
+}
+
+
+def maker(name: str) -> Callable[..., Recipe]:
+    """The `make(family, steps=None)` of a recipe, or of "package.module:make"; ValueError for an unknown name."""
+    if ":" in name:
+        module, _, attribute = name.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"--recipe {name!r} cannot be imported: {error}. Give package.module:make.") from None
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, 1, 0.4)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ValueError(f"there is no recipe {name!r}.{hint} Accepted: {', '.join(RECIPES)}, or package.module:make.")
+    return importlib.import_module(RECIPES[name][0]).make
+
+
+def unadapted(recipe: Recipe) -> Inner:
+    """The recipe's own net, keeping no experience from one unit to the next."""
+    from innerloop.inner.forgetful import Forgetful
+
+    inner = recipe.inner.with_plan(recipe.evaluation)
+    if recipe.unit == "gradient step":
+        return Forgetful(inner, "never")
+    return Forgetful(inner, recipe.unit)
+
+
+def from_scratch(recipe: Recipe, family: Family) -> Inner:
+    """A policy with random parameters, trained in the test task alone by policy gradient with the same interaction."""
+    from innerloop.core import Plan
+    from innerloop.inner.gradient import Gradient
+
+    plan = recipe.evaluation
+    if isinstance(recipe.inner, Gradient):
+        return replace(recipe.inner.with_plan(plan), inherits=False)
+    if recipe.unit == "step":
+        plan = Plan(chunks=plan.chunks * plan.steps, steps=1, streams=plan.streams)
+        return Gradient(plan, family.spaces, hidden=(), lr=0.5, later=1.0, weights="return", inherits=False)
+    plan = Plan(chunks=plan.chunks * plan.steps // family.horizon, steps=family.horizon, streams=plan.streams)
+    return Gradient(plan, family.spaces, hidden=(64, 64), activation="tanh", lr=0.1, later=1.0, inherits=False)
+
+
+def baselines(recipe: Recipe, family: Family) -> dict[str, tuple[Inner, Any]]:
+    """{name: (inner, whether it takes the run's meta-parameters)} for every baseline that lives in the family."""
+    from innerloop.inner.indifferent import Indifferent
+
+    return {
+        "no adaptation": (unadapted(recipe), True),
+        "from scratch": (from_scratch(recipe, family), False),
+        "random": (Indifferent(recipe.evaluation, family.spaces), False),
+    }

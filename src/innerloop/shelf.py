@@ -1,0 +1,55 @@
+"""The zoo's shelf: meta-parameters, recipe and card of a finished run, small enough to ship.
+
+Not a backup: optimiser and random keys stay behind, so a zoo entry can be evaluated and adapted but not resumed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from innerloop import api
+from innerloop.run import checkpoint
+from innerloop.run.folder import check_name, members, read_json, write_json
+
+
+def put(run: Path, name: str, shelf: Path) -> Path:
+    """Write SHELF/NAME from a run, or from the first seed of several (never the best); its path.
+
+    The card has the command, seeds, steps, seconds and the evaluation that lies in the folder; evaluate first.
+    """
+    check_name(name)
+    found = members(run)
+    first = found[0].path
+    if not (Path(run) / "evaluation.json").is_file():
+        raise ValueError(f"{run} has no evaluation.json; run `innerloop evaluate {run}` first, so that the card has a result.")
+    unfinished = [str(r.path) for r in found if r.status != "finished"]
+    if unfinished:
+        raise ValueError(f"not finished: {', '.join(unfinished)}. The zoo holds final checkpoints only; resume the run first.")
+    recipe, _, meta, digest = api.load(first)
+    target = Path(shelf) / name
+    if target.exists():
+        shutil.rmtree(target)
+    target.mkdir(parents=True)
+    evaluation = read_json(Path(run) / "evaluation.json")
+    records = [r.record for r in found]
+    card = {
+        "name": name,
+        "recipe": recipe.name,
+        "family": recipe.family,
+        "command": records[0]["command"],
+        "seeds": [r["seed"] for r in records],
+        "env_steps": recipe.updates * recipe.interactions,
+        "cpu_seconds": [r.get("cpu_seconds") for r in records],
+        "versions": records[0]["versions"],
+        "training_digest": digest,
+        "result": {k: evaluation[k] for k in ("split", "tasks", "seed", "unit", "policy", "curve", "total", "gain", "seeds", "oracle")},
+    }
+    checkpoint.save_meta(target / "weights", meta, {"name": name, "training_digest": digest})
+    for file in ("recipe.json", "run.json"):
+        write_json(target / file, read_json(first / file))
+    write_json(target / "card.json", card)
+    write_json(target / "evaluation.json", evaluation)
+    if (Path(run) / "baselines.json").is_file() or (first / "baselines.json").is_file():
+        write_json(target / "baselines.json", read_json(first / "baselines.json"))
+    return target
