@@ -1,14 +1,13 @@
 """What varies: families of tasks on device and on host, each with its definition in its own file.
 
-Not where lives are lived: that is `worlds/`. Classes are imported when they are first asked for.
+Not where lives are lived: that is `worlds/`. Classes are imported when they are first asked for; names are turned into
+families by `names.family`.
 """
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
-
-from innerloop.tasks.names import examples, family, names
 
 if TYPE_CHECKING:
     from innerloop.tasks.bandit import Bandit
@@ -34,9 +33,6 @@ __all__ = [
     "SemiCirclePearl",
     "SemiCircleVaribad",
     "TabularMDP",
-    "examples",
-    "family",
-    "names",
 ]
 
 _HOMES = {

@@ -21,15 +21,15 @@ STATES, ACTIONS, HORIZON = 10, 5, 10
 
 
 class Tables(NamedTuple):
-    """One task: `cumulative` [S, A, S], the running sums of P(s' | s, a); `mean` [S, A], the mean reward."""
+    """One task: `edges` [S, A, S − 1], the running sums of P(s' | s, a) without the last; `mean` [S, A], the mean reward."""
 
-    cumulative: Array
+    edges: Array
     mean: Array
 
     @property
     def transition(self) -> Array:
         """P(s' | s, a), [..., S, A, S]."""
-        return jnp.diff(self.cumulative, axis=-1, prepend=0.0)
+        return jnp.diff(self.edges, axis=-1, prepend=0.0, append=1.0)
 
 
 class Place(NamedTuple):
@@ -71,11 +71,10 @@ class TabularMDP(Family):
 
     def sample(self, key: Array, n: int) -> Task:
         key_transition, key_mean = jax.random.split(self.stream(key))
-        # A flat Dirichlet is exponentials divided by their sum.
-        weights = jax.random.exponential(key_transition, (n, STATES, ACTIONS, STATES))
-        cumulative = jnp.cumsum(weights / jnp.sum(weights, -1, keepdims=True), -1)
+        # The running sums of a flat Dirichlet are uniforms in order.
+        edges = jnp.sort(jax.random.uniform(key_transition, (n, STATES, ACTIONS, STATES - 1)), axis=-1)
         mean = 1.0 + jax.random.normal(key_mean, (n, STATES, ACTIONS))
-        return Task(jnp.full(n, -1, jnp.int32), Tables(cumulative, mean))
+        return Task(jnp.full(n, -1, jnp.int32), Tables(edges, mean))
 
     def reset(self, task: Task, key: Array) -> tuple[Place, Array]:
         zero = jnp.zeros((), jnp.int32)
@@ -84,8 +83,8 @@ class TabularMDP(Family):
     def step(self, task: Task, state: Place, action: Array, key: Array) -> tuple[Place, Array, Array, Array, Array]:
         # One draw of two: the first becomes uniform through its own distribution function, the second is the noise.
         draw = jax.random.normal(key, (2,))
-        row = task.params.cumulative[state.state, action]
-        ahead = jnp.sum(jax.scipy.special.ndtr(draw[0]) >= row[:-1]).astype(jnp.int32)
+        edges = task.params.edges[state.state, action]
+        ahead = jnp.sum(jax.scipy.special.ndtr(draw[0]) >= edges).astype(jnp.int32)
         reward = task.params.mean[state.state, action] + draw[1]
         time = state.time + 1
         return Place(ahead, time), ahead, reward, jnp.zeros((), bool), time >= HORIZON
