@@ -33,7 +33,8 @@ __all__ = [
     "steps", "strong", "verify",
 ]  # fmt: skip
 SCHEMA = 1
-STAGES = ("begin", "writing", "written", "synced", "sealed", "renamed", "pruning", "pruned")
+# "aside" is passed only where a checkpoint is replaced, "pruning" only where one is dropped.
+STAGES = ("begin", "writing", "written", "synced", "sealed", "aside", "renamed", "pruning", "pruned")
 Folder = str | os.PathLike[str]
 Hook = Callable[[str], None]
 T = TypeVar("T")
@@ -86,7 +87,7 @@ def clean(folder: Folder) -> None:
 
 
 def _environment_hook() -> Hook | None:
-    """For tests of whole programs: INNERLOOP_KILL_IN_SAVE=STAGE:N kills this process in its Nth save (counted from 1)."""
+    """For tests of whole programs: INNERLOOP_KILL_IN_SAVE=STAGE:N kills this process when it passes STAGE in its Nth save or later."""
     stage, _, count = os.environ.get("INNERLOOP_KILL_IN_SAVE", "").partition(":")
     if not stage:
         return None
@@ -94,14 +95,15 @@ def _environment_hook() -> Hook | None:
         raise ValueError(f"INNERLOOP_KILL_IN_SAVE={stage!r} names none of the stages {', '.join(STAGES)}.")
 
     def hook(now: str) -> None:
-        _reached[now] = _reached.get(now, 0) + 1
-        if now == stage and _reached[now] == int(count or 1):
+        global _saves
+        _saves += now == "begin"
+        if now == stage and _saves >= int(count or 1):
             os.kill(os.getpid(), signal.SIGKILL)
 
     return hook
 
 
-_reached: dict[str, int] = {}
+_saves = 0  # begun by this process while the environment asked for a kill
 
 
 def _sealed(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -128,6 +130,8 @@ def _write(target: Path, host: list[Leaf], manifest: dict[str, Any], hook: Hook 
         if target.exists():
             shutil.rmtree(aside, ignore_errors=True)
             target.rename(aside)
+            if hook:
+                hook("aside")
         temporary.rename(target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
