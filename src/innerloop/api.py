@@ -6,6 +6,7 @@ the run folder is on disk.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -155,9 +156,17 @@ def _trained(run: RunFolder, seed: int, quiet: bool, new: bool) -> Run:
         from innerloop.run.train import train as run_training
         from innerloop.worlds import world_of
 
-        return Run(run.path, run_training(recipe, family, run, world_of, seed=seed, quiet=quiet))
+        before = float(run.record.get("cpu_seconds", 0.0)) - _cpu_seconds()
+        final = run_training(recipe, family, run, world_of, seed=seed, quiet=quiet)
+        run.update(cpu_seconds=round(before + _cpu_seconds(), 1))
+        return Run(run.path, final)
     finally:
         sys.path.remove("")
+
+
+def _cpu_seconds() -> float:
+    """Of this process and its ended children."""
+    return sum(os.times()[:4])
 
 
 def digest(path: str | Path) -> str:

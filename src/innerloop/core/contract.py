@@ -1,9 +1,7 @@
 """The contract: what a life is made of, and what inners, outers, tasks and worlds promise.
 
-Not the folds over a life (`life.py`). Axis letters: B tasks, K chunks, T steps, N streams, A actions.
+Not the folds over a life (`life.py`). (Annotations are evaluated here, not postponed: equinox reads AbstractVar.) Axis letters: B tasks, K chunks, T steps, N streams, A actions.
 """
-
-from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
@@ -140,7 +138,7 @@ class Inner(eqx.Module, Generic[Meta, Fast]):
 
         return jax.lax.scan(one, fast, steps)
 
-    def with_plan(self, plan: Plan) -> Inner[Meta, Fast]:
+    def with_plan(self, plan: Plan) -> "Inner[Meta, Fast]":
         """The same inner living another plan (evaluation lives longer than training)."""
         return replace(self, plan=plan)
 
@@ -154,7 +152,7 @@ class Outer(eqx.Module, Generic[Meta, S]):
     """How meta-parameters improve. S carries meta, optimiser and all else that must survive a restart."""
 
     @abstractmethod
-    def init(self, inner: Inner, meta: Meta, tasks: TaskDistribution, example: Lifetime, key: Array) -> S:
+    def init(self, inner: Inner, meta: Meta, tasks: "TaskDistribution", example: Lifetime, key: Array) -> S:
         """First state. `example` is the shape of a batch of lives (jax.ShapeDtypeStruct leaves), to allocate memory."""
 
     def propose(self, state: S, tasks: Task, key: Array) -> tuple[Any, Task]:
@@ -162,7 +160,7 @@ class Outer(eqx.Module, Generic[Meta, S]):
         returns a population, curricula choose tasks, persistent agents keep theirs."""
         return self.meta(state), tasks
 
-    def planned(self, updates: int, meta_batch: int) -> Outer[Meta, S]:
+    def planned(self, updates: int, meta_batch: int) -> "Outer[Meta, S]":
         """The same outer knowing how many updates are to come, for schedules; ValueError where it cannot work with such
         batches. Default: unchanged."""
         return self
@@ -192,7 +190,7 @@ class TaskDistribution(Protocol):
         """n tasks, leaves [n, ...]; distinct indices where the family is finite and n ≤ size."""
         ...
 
-    def split(self, name: str) -> TaskDistribution:
+    def split(self, name: str) -> "TaskDistribution":
         """"train", "validation" or "test": disjoint ids or separate key streams; the same tasks for tiny families."""
         ...
 

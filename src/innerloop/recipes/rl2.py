@@ -17,9 +17,10 @@ from innerloop.outer.ppo import PPO
 from innerloop.run.config import Recipe
 from innerloop.tasks.family import Family
 
-_TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by family; longest prefix wins
-    "bandit": {"meta_batch": 1024, "steps": 20_000_000, "outer": {"lr": 4e-3, "discount": 1.0}},
-    "tabular-mdp": {"steps": 30_000_000},
+_TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by family; the longest prefix wins
+    "bandit": {"meta_batch": 1024, "steps": 40_000_000, "outer": {"gae_lambda": 0.8}},
+    "bandit-k5-n10": {"meta_batch": 2048, "steps": 10_000_000, "outer": {"discount": 1.0, "gae_lambda": 0.8, "entropy_weight": 0.02}},
+    "tabular-mdp": {"steps": 40_000_000},
     "grid-navi": {"steps": 30_000_000},
 }
 
@@ -29,7 +30,7 @@ def make(family: Family, steps: int | None = None) -> Recipe:
     preset = max((p for p in _TRIALS if family.name.startswith(p)), key=len, default="")
     chosen = _TRIALS.get(preset, {})
     plan = Plan(chunks=1, steps=family.horizon * family.episodes, streams=1)
-    outer = {"lr": 2e-3, "epochs": 2, "minibatches": 8, "discount": 0.99, "gae_lambda": 0.9} | chosen.get("outer", {})
+    outer = {"lr": 3e-3, "epochs": 2, "minibatches": 16, "discount": 0.99, "gae_lambda": 0.9, "entropy_weight": 0.01} | chosen.get("outer", {})
     return Recipe(
         name="rl2",
         family=family.name,

@@ -139,6 +139,13 @@ class RunLog(logging.Handler):
         self._try(self._events.write, int(env_steps), scalars)
         self.progress.update(int(env_steps), {n: v for n, v in scalars.items() if not n.startswith("heldout/")}, shown)
 
+    def rewind(self, iteration: int, env_steps: int) -> None:
+        """Drop the rows after `iteration`: the run rolls back to the checkpoint of it."""
+        self._rows.close()
+        rewind(self.folder / "log.jsonl", iteration)
+        self._rows = _Lines(self.folder / "log.jsonl")
+        self.progress.update(env_steps, {}, "")
+
     @contextmanager
     def phase(self, *numbers: int) -> Iterator[None]:
         """Within it the run is in these of PHASES: `with log.phase(2, 3): state, metrics = update(state)`."""
