@@ -113,6 +113,7 @@ def _comparison(family: str, members: list[tuple[int, Record]]) -> Markup:
     chart = figure(
         [*lines, *([oracle] if oracle else [])],
         x=f"experience ({word}s)",
+        count=f"{word}s",
         y=f"Mean return {'after that many steps' if word == 'gradient step' else f'per {word}'}",
         title=f"Adaptation curves of {len(found)} runs on {family}",
         whole=True,

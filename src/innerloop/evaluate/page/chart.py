@@ -42,19 +42,20 @@ class Axis:
         return start + (value - self.low) / (self.high - self.low) * (end - start)
 
 
-def figure(series: Sequence[Series], *, x: str, y: str, title: str, whole: bool = False) -> Markup:
+def figure(series: Sequence[Series], *, x: str, y: str, title: str, count: str | None = None, whole: bool = False) -> Markup:
     """A chart at two widths, of which the style sheet shows the one that fits, with its legend.
 
     Args:
         x, y: what the axes count.
         title: what the chart shows, for those who hear it.
+        count: what a read-out calls x, where that is shorter.
         whole: whether x has ticks at whole numbers only.
     """
     shown = [s for s in series if s.points]
     if not shown:
         return Markup("")
-    wide = draw(shown, 760, 340, title=title, x=x, whole=whole, labels=True)
-    narrow = draw(shown, 380, 300, title=title, x=x, whole=whole, kind="narrow", hits=36)
+    wide = draw(shown, 760, 340, title=title, x=x, count=count, whole=whole, labels=True)
+    narrow = draw(shown, 380, 300, title=title, x=x, count=count, whole=whole, kind="narrow", hits=36)
     legend = tag(
         "ul",
         *(tag("li", swatch(s.style), s.name) for s in shown if not s.quiet),
@@ -81,6 +82,7 @@ def draw(
     *,
     title: str,
     x: str,
+    count: str | None = None,
     whole: bool = False,
     labels: bool = False,
     kind: str = "wide",
@@ -88,7 +90,9 @@ def draw(
 ) -> Markup:
     """One SVG of `width` × `height` px; `labels` names the lines at their right ends."""
     named = [s for s in series if not s.quiet]
-    x_axis = span([p.x for s in series for p in s.points], width // 90, whole=whole)
+    reach = [p.x for s in series for p in s.points]
+    # An axis that begins just right of nought begins at nought.
+    x_axis = span([0.0, *reach] if 0 < min(reach) < 0.1 * max(reach) else reach, width // 90, whole=whole)
     y_axis = span(_extent(series), height // 55, pad=0.06)
     marks = ticks_text(y_axis.ticks)
     left = 12 + _CHARACTER * max(map(len, marks), default=0)
@@ -112,7 +116,7 @@ def draw(
     bands = [_band(s, px, py) for s in reversed(series) if s.band]
     lines = [_line(s, px, py) for s in reversed(series)]
     ends = _end_labels(named, py, right + 8, top, bottom) if labels else Markup("")
-    columns = _columns(named, px, py, (left, right, top, bottom), x, hits, compact=kind != "wide")
+    columns = _columns(named, px, py, (left, right, top, bottom), count or x, hits, compact=kind != "wide")
     return tag(
         "svg",
         tag("title", title),
@@ -181,7 +185,7 @@ def span(values: Sequence[float], count: int, *, pad: float = 0.0, whole: bool =
 def _ticks(low: float, high: float, count: int, whole: bool) -> tuple[float, ...]:
     rough = (high - low) / count
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= 0.75 * rough)
     step = max(step, 1.0) if whole else step
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return tuple(i * step for i in range(first, last + 1))
@@ -195,7 +199,8 @@ def _extent(series: Sequence[Series]) -> list[float]:
 
 def _line(s: Series, px, py) -> Markup:
     line = tag("path", d="M" + "L".join(f"{px(p.x)},{py(p.mean)}" for p in s.points), class_=f"line {s.style}")
-    if len(s.points) > 12 or s.quiet:
+    level = len({p.mean for p in s.points}) == 1 and not s.band  # an oracle's average: a line to compare with
+    if len(s.points) > 12 or s.quiet or level:
         return line
     dots = [tag("circle", cx=px(p.x), cy=py(p.mean), r=3.5, class_=f"dot {s.style}") for p in s.points]
     return join([line, *dots])

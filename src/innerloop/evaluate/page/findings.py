@@ -33,7 +33,7 @@ def lead(record: Record, evaluation: Evaluation | None) -> Markup:
     seeds = [seed.folder.removeprefix("seed-") for seed in record.seeds]
     facts = evaluation.facts if evaluation else {}
     chips = [
-        f"status: {about['status']}" if about.get("status") else None,
+        f"status: {record.status}" if record.status else None,
         f"seeds {', '.join(seeds)}" if seeds else f"seed {about['seed']}" if about.get("seed") is not None else None,
         f"started {about['started']}" if about.get("started") else None,
         f"{facts['policy']} policy" if facts.get("policy") else None,
@@ -53,8 +53,8 @@ def lead(record: Record, evaluation: Evaluation | None) -> Markup:
         if record.seeds and record.evaluation is None:
             parts.append(_notice(_pooled_note(record)))
         parts.append(_figures(evaluation))
-    if str(about.get("status", "")).lower() in {"running", "started", "interrupted", "failed"} and evaluation:
-        parts.append(_notice(f"This run's status is “{about['status']}”: the evaluation may be of an earlier checkpoint."))
+    if evaluation and any(word in record.status.lower() for word in ("running", "started", "interrupted", "failed")):
+        parts.append(_notice(f"Training has not finished ({record.status}): the evaluation may be of an earlier checkpoint."))
     parts += [_notice(problem) for problem in record.problems[:12]]
     if len(record.problems) > 12:
         parts.append(_notice(f"And {len(record.problems) - 12} more problems of this kind."))
@@ -79,16 +79,18 @@ def adaptation(record: Record, evaluation: Evaluation | None) -> Markup | None:
     chart = figure(
         lines,
         x=f"experience in the new task ({word}s)",
+        count=f"{word}s",
         y="Mean return of an episode after that many gradient steps" if gradient else f"Mean return per {word}",
         title=f"Adaptation curve of {record.name}: return against {word}s of experience",
         whole=True,
     )
     over = f"{many(evaluation.seeds, 'seed')}" if evaluation.seeds else "tasks"
-    notes = f"Bands are 95 % intervals over {over}." if any(p.lo is not None for p in evaluation.run.curve) else (
+    notes = f"Bands are 95\u00a0% intervals over {over}." if any(p.lo is not None for p in evaluation.run.curve) else (
         "No interval is known for this curve."
     )  # fmt: skip
     if oracle and not gradient and evaluation.oracle and not evaluation.oracle.curve:
-        notes += f" The oracle is drawn at its average per {word}; only its total is known."
+        notes += f" Of the oracle ({evaluation.oracle.name}) only the total is known: it is drawn at its average per {word}, "
+        notes += "which a late point may exceed and a total may not."
     every = [p for s in lines for p in s.points]
     named = [s for s in lines if not s.quiet]
     tables = [{p.x: p for p in s.points} for s in named]
@@ -110,21 +112,23 @@ def contenders(evaluation: Evaluation) -> Markup | None:
     low, high = min(_ends(values)), max(_ends(values))
     mark = evaluation.oracle.total.mean if evaluation.oracle and evaluation.oracle.total else None
     stick = yardstick(evaluation)
+    known = any(value.lo is not None for value in values)
     rows = []
     for c, style, value in found:
         name = f"oracle: {c.name}" if c is evaluation.oracle else c.name
-        cells = [join([swatch(style), name]), decimal(value, values), _reach(value, values)]
+        keyed = tag("span", swatch(style), tag("span", name), class_="keyed")
+        cells: list[object] = [keyed, decimal(value, values), *([_reach(value, values)] if known else [])]
         if stick and mark is not None:
             cells.append(regret_text(regret(c, evaluation)))
         rows.append([*cells, whisker(value, low, high, style, mark)])
-    heads = ["", "last point" if evaluation.unit == "gradient step" else "total", "95 % interval"]
+    heads = ["", "last point" if evaluation.unit == "gradient step" else "total", *(["95\u00a0% interval"] if known else [])]
     heads += ["normalised regret"] if stick and mark is not None else []
     shown = table([*heads, ""], rows, numbers=range(1, len(heads)), strong=0)
     if not (stick and mark is not None and evaluation.oracle):
         return shown
-    said = (
-        f"Normalised regret is 0 % at the oracle ({evaluation.oracle.name}) and 100 % at “{stick.name}”, both taken as exact."
-    )
+    said = f"Normalised regret: 0 % at the oracle ({evaluation.oracle.name}), 100 % at “{stick.name}”, both taken as exact."
+    if any((left := regret(b, evaluation)) and (left.mean if left.hi is None else left.hi) < 0 for b in evaluation.baselines):
+        said += " A baseline below 0 % beats the oracle: it may know what the oracle must find out."
     return join([shown, tag("p", said, class_="note")])
 
 
@@ -161,10 +165,14 @@ def regret_text(value: Interval | None) -> str:
     """A regret as a percentage, with its interval."""
     if value is None:
         return "–"
-    percent = Interval(*(None if v is None else 100.0 * v for v in value))  # type: ignore[arg-type]  # mean is never None
-    digits = 1 if abs(percent.mean) < 100 else 0
-    mean, *ends = (None if v is None else f"{v:.{digits}f}".replace("-", "\u2212") for v in percent)
-    return f"{mean} %" if ends[0] is None else f"{mean} % ({ends[0]} to {ends[1]})"
+    digits = 1 if abs(value.mean) < 1 else 0
+
+    def percent(share: float) -> str:
+        return f"{100.0 * share:.{digits}f}".replace("-", "\u2212")
+
+    if value.lo is None or value.hi is None:
+        return f"{percent(value.mean)} %"
+    return f"{percent(value.mean)} % ({percent(value.lo)} to {percent(value.hi)})"
 
 
 def oracle_series(evaluation: Evaluation) -> Series | None:
@@ -174,7 +182,10 @@ def oracle_series(evaluation: Evaluation) -> Series | None:
         return None
     mean = level(oracle, evaluation)
     points = oracle.curve or (() if mean is None else tuple(Point(p.x, mean) for p in evaluation.run.curve))
-    return Series(f"oracle: {oracle.name}", points, "best", band=False) if points else None
+    averaged = not oracle.curve and evaluation.unit != "gradient step"
+    name = f"oracle: {oracle.name}"
+    name = "oracle, on average" if averaged else name if len(name) <= 26 else "oracle"
+    return Series(name, points, "best", band=False) if points else None
 
 
 def _figures(evaluation: Evaluation) -> Markup:

@@ -22,7 +22,7 @@ def ticks_text(ticks: Sequence[float]) -> list[str]:
     scale, suffix = next(((s, u) for s, u in ((1e9, "B"), (1e6, "M"), (1e4, "k")) if largest >= s), (1.0, ""))
     scale = 1e3 if suffix == "k" else scale
     decimals = min(6, max(0, math.ceil(-math.log10(abs(step) / scale) - 1e-9)))
-    return [f"{t / scale:.{decimals}f}".replace("-", "\u2212") + (suffix if t else "") for t in ticks]
+    return [f"{t / scale:.{decimals}f}".replace("-", "\u2212") + suffix if t or not suffix else "0" for t in ticks]
 
 
 def shorten(name: str, limit: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -100,6 +101,14 @@ class Record:
     def folder(self) -> str:
         """The folder's own name."""
         return self.path.name or self.path.resolve().name
+
+    @property
+    def status(self) -> str:
+        """What run.json says of the run; of several seeds, how many say what."""
+        said = Counter(str(seed.about.get("status") or "unknown") for seed in self.seeds)
+        if len(said) > 1:
+            return ", ".join(f"{status} ({count})" for status, count in said.items())
+        return next(iter(said), str(self.about.get("status") or ""))
 
     def _named(self, fact: str, field: str) -> str:
         found = self.evaluation.facts.get(fact) if self.evaluation else None

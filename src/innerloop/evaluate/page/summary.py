@@ -86,7 +86,7 @@ def headline(evaluation: Evaluation) -> str:
     spread = ""
     if last.lo is not None and last.hi is not None:
         lo, hi = (decimal(Interval(v), curve) for v in (last.lo, last.hi))
-        spread = f" (95 % interval {lo} to {hi})"
+        spread = f" (95\u00a0% interval {lo} to {hi})"
     verb = _verb(evaluation)
     if verb is None:
         return f"No clear change: return is {a} {start} and {b} {end}{spread}, {where}."
@@ -131,7 +131,7 @@ def cautions(evaluation: Evaluation) -> list[str]:
             found.append(f"The run is below “{still.name}”: adapting hurts here.")
     best = evaluation.oracle.total if evaluation.oracle else None
     if ours and best and (ours.mean if ours.lo is None else ours.lo) > best.mean:
-        found.append("The run lies above its oracle: one of the two was not measured by the same protocol.")
+        found.append("The run lies above its oracle: check that both were measured by the same protocol.")
     return found
 
 
