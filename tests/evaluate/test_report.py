@@ -1,0 +1,442 @@
+"""The report page: what it says of run folders, what it survives, and what it never loads."""
+
+import base64
+import hashlib
+import json
+import math
+import random
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from innerloop.evaluate.report import write_report
+
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+PAYLOAD = "\"'><script>alert(1)</script><img src=http://evil.test/x onerror=alert(2)>"
+
+
+class Page(HTMLParser):
+    """A strict reader: every element closed in order, ids unique, tags and text collected."""
+
+    def __init__(self, source: str):
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(source)
+        self.close()
+        assert self.open == []
+        self.text = re.sub(r"\s+", " ", " ".join(self.words))
+
+    def handle_starttag(self, tag, attrs):
+        assert len(dict(attrs)) == len(attrs), f"repeated attribute in <{tag}>"
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        self.open.pop()
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+
+def around(mean, half):
+    return {"mean": mean, "lo": mean - half, "hi": mean + half}
+
+
+def curve(means, half):
+    return [{"experience": i, **around(m, half)} for i, m in enumerate(means)]
+
+
+def save(folder: Path, **parts) -> Path:
+    """A run folder of the given parts; `log` is a list of objects."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, value in parts.items():
+        if name == "log":
+            (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in value))
+        else:
+            (folder / f"{name}.json").write_text(json.dumps(value))
+    return folder
+
+
+def log(length, start, end, seed=0, every=10):
+    draw = random.Random(seed)
+    lines = []
+    for i in range(length):
+        done = 1 - math.exp(-4 * i / length)
+        mean = start + (end - start) * done
+        line = {
+            "iteration": i,
+            "env_steps": (i + 1) * 10_000,
+            "seconds": 0.21 * (i + 1),
+            "metrics": {
+                "return": mean + draw.gauss(0, 0.03 * abs(end - start)),
+                "policy loss": -0.02 * (1 - done) + draw.gauss(0, 0.004),
+                "value loss": 0.5 * math.exp(-3 * done) + abs(draw.gauss(0, 0.01)),
+                "entropy": 1.6 - 1.2 * done + draw.gauss(0, 0.02),
+                "kl": abs(draw.gauss(0.01, 0.003)),
+                "masked": 0.0,
+            },
+        }
+        if i % every == 0 or i == length - 1:
+            line["heldout"] = around(mean, 0.03 * abs(end - start))
+        lines.append(line)
+    return lines
+
+
+def recipe(name, family):
+    return {
+        "name": name,
+        "family": family,
+        "inner": {"cell": "gru", "width": 128, "plan": {"chunks": 1, "steps": 100, "streams": 1}},
+        "outer": {"name": "ppo", "lr": 3e-4, "clip": 0.2, "epochs": 8, "gamma": 0.99, "trace": 0.95, "normalise": True},
+        "batch": 512,
+        "iterations": 400,
+    }
+
+
+def about(command, seed=7, status="finished"):
+    return {
+        "innerloop": "0.1.0",
+        "command": command,
+        "seed": seed,
+        "started": "2025-03-04T09:12:44Z",
+        "status": status,
+        "versions": {"jax": "0.10.2", "equinox": "0.13.8", "python": "3.11.9"},
+    }
+
+
+def rises(start, end, n, rate):
+    return [end - (end - start) * math.exp(-rate * i) for i in range(n)]
+
+
+def bandit(folder: Path, seed=7, shift=0.0) -> Path:
+    """RL² on a five-armed bandit, 100 pulls: an evaluation per step, with a Gittins oracle."""
+    draw = random.Random(seed)
+
+    def noisy(means, scale=0.006):
+        return [m + draw.gauss(0, scale) for m in means]
+
+    runs = noisy(rises(0.5, 0.818 + shift, 100, 0.11))
+    base = {
+        "random": noisy([0.5] * 100),
+        "no adaptation": noisy([0.507] * 100),
+        "from scratch": noisy(rises(0.5, 0.6, 100, 0.02)),
+        "Thompson sampling": noisy(rises(0.5, 0.79, 100, 0.05)),
+        "UCB1": noisy(rises(0.5, 0.72, 100, 0.03)),
+    }
+    evaluation = {
+        "run": folder.name,
+        "recipe": "rl2",
+        "family": "bandit-k5-n100",
+        "split": "test",
+        "tasks": 1000,
+        "seed": 1,
+        "unit": "step",
+        "policy": "stochastic",
+        "curve": curve(runs, 0.012),
+        "total": around(sum(runs), 0.6),
+        "gain": around(runs[-1] - runs[0], 0.03),
+        "baselines": {k: {"curve": curve(v, 0.014), "total": around(sum(v), 0.7)} for k, v in base.items()},
+        "oracle": {"name": "finite-horizon Gittins index", "total": 78.66},
+        "per_task": [
+            {
+                "task": i,
+                "params": "p = " + ", ".join(f"{draw.random():.2f}" for _ in range(5)),
+                "returns": [float(draw.random() < m) for m in runs[::10]],
+            }
+            for i in range(40)
+        ],
+    }
+    return save(
+        folder,
+        recipe=recipe("rl2", "bandit-k5-n100"),
+        run=about(f"innerloop train rl2 --tasks bandit-k5-n100 --seed {seed} --out {folder.name}", seed),
+        log=log(400, 50, 77.4, seed),
+        evaluation=evaluation,
+    )
+
+
+def gradient(folder: Path) -> Path:
+    """MAML on point-goal: gradient steps 0 to 4, negative returns, a baseline far below."""
+    runs = [-41.8, -11.9, -4.6, -3.4, -3.1]
+    evaluation = {
+        "run": folder.name,
+        "recipe": "maml",
+        "family": "point-goal",
+        "split": "test",
+        "tasks": 400,
+        "seed": 3,
+        "unit": "gradient step",
+        "policy": "stochastic",
+        "curve": curve(runs, 0.5),
+        "total": around(-3.1, 0.12),
+        "gain": around(38.7, 1.2),
+        "baselines": {
+            "random": {"curve": curve([-44.0] * 5, 1.0), "total": around(-44.0, 1.0)},
+            "no adaptation": {"curve": curve([-41.8] * 5, 0.9), "total": around(-41.8, 0.9)},
+            "from scratch": {"curve": curve([-43, -42.5, -42.1, -41.6, -41.2], 1.1), "total": around(-41.2, 1.1)},
+        },
+        "oracle": {"name": "known goal", "total": -2.3},
+        "per_task": [
+            {"task": i, "params": f"goal ({i / 10 - 0.5:.1f}, {0.4 - i / 20:.2f})", "returns": [r * (1 + i / 40) for r in runs]}
+            for i in range(10)
+        ],
+    }
+    return save(
+        folder,
+        recipe=recipe("maml", "point-goal"),
+        run=about("innerloop train maml --tasks point-goal --seed 0", 0),
+        log=log(200, -40, -3.3),
+        evaluation=evaluation,
+    )
+
+
+def episodes(folder: Path, tiny=True) -> Path:
+    """RL² on GridNavi: four episodes, all 21 tasks in every split."""
+    runs = [4.9, 9.4, 9.7, 9.8]
+    evaluation = {
+        "run": folder.name,
+        "recipe": "rl2",
+        "family": "grid-navi",
+        "split": "test",
+        "tasks": 21,
+        "seed": 0,
+        "unit": "episode",
+        "policy": "deterministic",
+        "tiny": tiny,
+        "note": "GridNavi has 21 goals.",
+        "curve": curve(runs, 0.2),
+        "total": around(33.8, 0.4),
+        "baselines": {
+            "no adaptation": {"curve": curve([4.8, 4.9, 4.9, 4.8], 0.3), "total": around(19.4, 0.8)},
+            "task-id oracle": {"curve": curve([11.1, 11.1, 11.1, 11.1], 0.1), "total": around(44.4, 0.3)},
+        },
+        "oracle": {"name": "Bayes-optimal value", "total": 37.2143},
+    }
+    return save(
+        folder,
+        recipe=recipe("rl2", "grid-navi"),
+        run=about("innerloop train rl2 --tasks grid-navi"),
+        log=log(120, 5, 33.8),
+        evaluation=evaluation,
+    )
+
+
+def seeds(folder: Path, together=True) -> Path:
+    """Three seeds of the bandit, and (or not) their evaluation together."""
+    for seed, shift in enumerate((0.0, -0.02, 0.01)):
+        bandit(folder / f"seed-{seed}", seed, shift)
+    if together:
+        found = json.loads((folder / "seed-0" / "evaluation.json").read_text())
+        save(folder, evaluation={**found, "run": folder.name, "seeds": [0, 1, 2]})
+    return folder
+
+
+def page(runs, tmp_path) -> tuple[str, Page]:
+    out = write_report(runs if isinstance(runs, list) else [runs], tmp_path / "out.html")
+    source = out.read_text("utf-8")
+    return source, Page(source)
+
+
+def check_self_contained(source: str, read: Page) -> None:
+    names = {name for name, _ in read.tags}
+    assert not names & {"script", "link", "img", "iframe", "object", "embed", "base", "form", "image", "use"}
+    for name, attributes in read.tags:
+        assert not {"src", "href", "srcset", "style", "xlink:href", "action"} & set(attributes), name
+        assert not any(key.startswith("on") for key in attributes), name
+    style = source[source.index("<style>") + 7 : source.index("</style>")]
+    assert "url(" not in style and "@import" not in style
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    (policy,) = [a["content"] for n, a in read.tags if n == "meta" and a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; ") and f"style-src 'sha256-{digest}'" in policy
+
+
+@pytest.mark.parametrize("make", [bandit, gradient, episodes, seeds])
+def test_page_is_well_formed_self_contained_and_small(make, tmp_path):
+    source, read = page(make(tmp_path / "run"), tmp_path)
+    check_self_contained(source, read)
+    assert "http://" not in source and "https://" not in source
+    assert len(source.encode()) < 600_000
+    for heading in (
+        "Adaptation curve",
+        "Against the baselines",
+        "Learning curves",
+        "Task by task",
+        "Recipe",
+        "How to reproduce it",
+    ):
+        assert heading in read.text
+
+
+def test_headline_says_from_where_to_where_on_what(tmp_path):
+    _, read = page(bandit(tmp_path / "b"), tmp_path)
+    assert re.search(
+        r"Return rises from 0\.4\d+ in the first pull to 0\.8\d+ in the last \(95\s% interval .*?on 1,000 held-out", read.text
+    )
+    assert "oracle (finite-horizon Gittins index): 78.66" in read.text
+    _, read = page(gradient(tmp_path / "g"), tmp_path)
+    assert "from \u221241.80 before adaptation to \u22123.10 after 4 gradient steps" in read.text
+
+
+def test_regret_is_nought_at_the_oracle_and_one_at_random(tmp_path):
+    _, read = page(gradient(tmp_path / "g"), tmp_path)
+    assert "1.9 % (1.6 to 2.2)" in read.text  # (3.1 - 2.3) / (44 - 2.3), ± 0.12 / 41.7
+    assert re.search(r"random \u221244\.0 \u221245\.0 to \u221243\.0 100 %", read.text)
+
+
+def test_no_clear_change_is_not_called_a_rise(tmp_path):
+    run = gradient(tmp_path / "g")
+    found = json.loads((run / "evaluation.json").read_text())
+    save(run, evaluation={**found, "gain": around(0.4, 1.0)})
+    assert "No clear change: return is" in page(run, tmp_path)[1].text
+    save(run, evaluation={**found, "gain": around(-4.0, 1.0)})
+    assert "Return falls from" in page(run, tmp_path)[1].text
+
+
+def test_page_warns_of_tasks_seen_in_training_and_of_impossible_results(tmp_path):
+    run = episodes(tmp_path / "e")
+    assert "all of them stand in every split" in page(run, tmp_path)[1].text
+    found = json.loads((run / "evaluation.json").read_text())
+    save(run, evaluation={**found, "tiny": False, "split": "train", "total": around(38.0, 0.5)})
+    text = page(run, tmp_path)[1].text
+    assert "These are training tasks" in text and "lies above its oracle" in text
+    assert "on 21 training tasks" in text and "held-out tasks" not in text
+    save(run, evaluation={**found, "total": around(19.6, 0.5)})
+    assert "cannot be told from “no adaptation”" in page(run, tmp_path)[1].text
+
+
+def test_hostile_names_stay_text(tmp_path):
+    run = bandit(tmp_path / "run")
+    found = json.loads((run / "evaluation.json").read_text())
+    hostile = {PAYLOAD: found["baselines"]["random"], "a\x00b\u202ec": found["baselines"]["UCB1"]}
+    found = {**found, "baselines": hostile, "oracle": {"name": PAYLOAD, "total": 78}, "note": PAYLOAD, "family": PAYLOAD}
+    found |= {"unit": PAYLOAD, "policy": PAYLOAD, "split": PAYLOAD, "seed": PAYLOAD}
+    found["per_task"] = [{"task": PAYLOAD, "params": PAYLOAD, "returns": [0, 1]}]
+    folder = tmp_path / "<script>alert(3)<" / "script>"
+    save(
+        folder,
+        evaluation=found,
+        recipe={"name": PAYLOAD, "family": PAYLOAD, PAYLOAD: {PAYLOAD: PAYLOAD}, "$body": "${style}"},
+        run={k: PAYLOAD for k in ("command", "seed", "status", "started", "innerloop")} | {"versions": {PAYLOAD: PAYLOAD}},
+        log=[{"iteration": i, "env_steps": i, "metrics": {PAYLOAD: i}, "heldout": {"mean": i}} for i in range(3)],
+    )
+    for runs in ([folder], [folder, run]):
+        source, read = page(runs, tmp_path)
+        check_self_contained(source, read)
+        assert "<script" not in source and "<img" not in source
+        assert "\x00" not in source and "\u202e" not in source
+        assert "alert(1)" in read.text and "${style}" in read.text
+
+
+@pytest.mark.parametrize("name", ["recipe.json", "run.json", "log.jsonl", "evaluation.json"])
+def test_a_missing_or_broken_part_is_named_and_the_rest_shown(name, tmp_path):
+    run = bandit(tmp_path / "run")
+    (run / name).write_text("{\n[1, 2")
+    source, read = page(run, tmp_path)
+    check_self_contained(source, read)
+    assert f"{name}" in read.text and "could not be read" in read.text
+    (run / name).unlink()
+    source, read = page(run, tmp_path)
+    check_self_contained(source, read)
+    if name == "evaluation.json":
+        assert "has not been evaluated yet" in read.text and f"innerloop evaluate {run}" in read.text
+    else:
+        assert f"{name} is missing" in read.text and "Return rises from" in read.text
+
+
+def test_a_log_cut_short_and_resumed_counts_each_iteration_once(tmp_path):
+    lines = [{"iteration": i, "env_steps": 10 * i, "metrics": {"loss": 1.0 if i < 4 else math.nan}} for i in range(6)]
+    run = save(tmp_path / "run", log=[*lines, *lines[3:]])
+    with (run / "log.jsonl").open("a") as log:
+        log.write('{"iteration": 7, "env_')
+    _, read = page(run, tmp_path)
+    assert "1 line could not be read" in read.text
+    assert "6 iterations, 50 environment steps" in read.text
+    assert "2 values not finite, left out" in read.text
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {},
+        {"curve": []},
+        {"curve": [{"experience": 0, "mean": 1.0}]},
+        {"curve": [{"experience": 0, "mean": math.nan}, {"experience": 1, "mean": 2, "lo": 1, "hi": 3}], "unit": "episode"},
+        {"curve": [{"experience": i, "mean": 0.0, "lo": 0.0, "hi": 0.0} for i in range(3)], "oracle": None, "baselines": None},
+        {"curve": [{"mean": 1e308}, {"mean": -1e308}, {"mean": 10**400}, {"mean": "3"}, 4, None]},
+        {"curve": [{"mean": 1e-90}, {"mean": 1e90}], "baselines": {"a": 3, "b": [], "c": {"curve": 1}}},
+        {"curve": [{"experience": 0, "mean": 1e15}, {"experience": 1, "mean": 1e15 + 0.125}], "oracle": {"total": 1e15}},
+        {"curve": "no", "baselines": [1], "oracle": 3, "per_task": {"a": 1}, "seeds": 3},
+    ],
+)  # fmt: skip
+def test_odd_evaluations_make_a_page(found, tmp_path):
+    source, read = page(save(tmp_path / "run", evaluation={**found, "tasks": 5}), tmp_path)
+    check_self_contained(source, read)
+    assert not re.search(r"\b(nan|inf|infinity)\b", source, re.IGNORECASE)
+
+
+def test_seeds_are_shown_together(tmp_path):
+    _, read = page(seeds(tmp_path / "together"), tmp_path)
+    assert "over 3 seeds" in read.text and "intervals over 3 seeds" in read.text and "mean of 3 seeds" in read.text
+    _, read = page(seeds(tmp_path / "apart", together=False), tmp_path)
+    assert "Mean of 3 seeds, without an interval." in read.text and f"innerloop evaluate {tmp_path / 'apart'}" in read.text
+    save(tmp_path / "apart" / "seed-1", run=about("innerloop train rl2", 1, "running"))
+    (tmp_path / "apart" / "seed-2" / "log.jsonl").unlink()
+    _, read = page(tmp_path / "apart", tmp_path)
+    assert "seed-2: log.jsonl is missing" in read.text and "mean of 2 seeds" in read.text
+    assert "status: finished (2), running (1)" in read.text and "may be of an earlier checkpoint" in read.text
+
+
+def test_several_runs_stand_side_by_side_and_alike_ones_in_one_chart(tmp_path):
+    runs = [bandit(tmp_path / "one"), bandit(tmp_path / "two", 8, -0.1), gradient(tmp_path / "three")]
+    source, read = page(runs, tmp_path)
+    check_self_contained(source, read)
+    assert len(source.encode()) < 1_500_000
+    assert sum(name == "article" for name, _ in read.tags) == 3
+    assert "On bandit-k5-n100" in read.text and "rl2 (one)" in read.text and "On point-goal" not in read.text
+
+
+def test_long_logs_and_many_tasks_stay_small(tmp_path):
+    run = bandit(tmp_path / "run")
+    metrics = {f"metric {i}": 0.5 for i in range(60)}
+    lines = [{"iteration": i, "env_steps": i, "metrics": metrics, "heldout": around(i, 1)} for i in range(1000)]
+    found = json.loads((run / "evaluation.json").read_text())
+    found["per_task"] = [{"task": i, "params": "p", "returns": [0.0, i]} for i in range(5000)]
+    source, read = page(save(run, log=lines, evaluation=found), tmp_path)
+    assert len(source.encode()) < 1_500_000
+    assert "36 of 60 metrics are shown" in read.text and "100 of 5,000 are shown" in read.text
+
+
+def test_same_folders_give_the_same_bytes(tmp_path):
+    run = bandit(tmp_path / "run")
+    assert page(run, tmp_path)[0] == page(run, tmp_path)[0]
+
+
+def test_out_may_be_a_folder_or_lie_in_one_yet_to_be_made(tmp_path):
+    run = episodes(tmp_path / "run")
+    assert write_report([run], tmp_path) == tmp_path / "report.html"
+    assert write_report([run], tmp_path / "new" / "page.html").is_file()
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["page.html"]
+
+
+def test_no_run_is_refused_with_what_to_do(tmp_path):
+    with pytest.raises(ValueError, match="innerloop report"):
+        write_report([], tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no run at '.*nowhere'.*recipe\.json"):
+        write_report([tmp_path / "nowhere"], tmp_path)
+
+
+def test_report_needs_nothing_heavy():
+    code = "import sys, innerloop.evaluate.report; sys.exit(bool({'jax', 'numpy', 'scipy', 'plotly'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
