@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-COLUMNS = 12  # points of the curve shown at most
+COLUMNS = 5  # points of the curve shown at most, so that the table fits 80 columns
 
 
 def _pick(length: int) -> list[int]:
@@ -28,10 +28,10 @@ def show(result: dict[str, Any], console: Console | None = None) -> None:
         caption=f"{result['tasks']:,} {result['split']} tasks{seeds}, {result['policy']} policy; 95 % intervals over "
         f"{result['interval']}",
     )
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for i in shown:
-        table.add_column(f"{unit} {curve[i]['experience']}" if i == 0 else str(curve[i]["experience"]), justify="right")
-    table.add_column("last" if unit == "gradient step" else "total", justify="right")
+        table.add_column(f"{unit} {curve[i]['experience']}" if i == 0 else str(curve[i]["experience"]), justify="right", no_wrap=True)
+    table.add_column("last" if unit == "gradient step" else "total", justify="right", no_wrap=True)
 
     def row(name: str, points: list[dict[str, float]], total: dict[str, float] | None, style: str = "") -> None:
         cells = [f"{points[i]['mean']:.3g}" if i < len(points) else "" for i in shown]

@@ -64,7 +64,7 @@ class Head(eqx.Module):
     def init(key: Array, inputs: int, space: Space, scale: float = 1.0, std: float = 1.0) -> Head:
         """`std`: initial standard deviation in units of the action space."""
         continuous = isinstance(space, Box)
-        log_std = jnp.full(space.width, math.log(std)) if continuous else None
+        log_std = jnp.full(space.width, math.log(std), jnp.float32) if continuous else None
         return Head(Dense.init(key, inputs, space.width, scale), log_std)
 
     def __call__(self, x: Array, floor: float = 1e-6) -> Any:

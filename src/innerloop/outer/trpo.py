@@ -115,6 +115,6 @@ class TRPO(Outer[Any, TRPOState]):
             "tries": found.tries.astype(jnp.float32),
             "gradient": jnp.linalg.norm(g),
             "entropy": mean(entropy),
-            "masked": 1.0 - jnp.mean(good),
+            "masked": jnp.mean(~good),
         }
         return TRPOState(inner.absorb(unravel(found.point), lives), state.count + 1), metrics

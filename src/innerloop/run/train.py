@@ -23,6 +23,7 @@ from innerloop.run import checkpoint
 from innerloop.run.config import Recipe
 from innerloop.run.folder import RunFolder, recipe_digest
 from innerloop.run.log import RunLog
+from innerloop.run.tensors import strong
 from innerloop.tasks.family import Family
 
 _log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class Trainer:
             return recipe.outer.init(recipe.inner, meta, self.family, self._example(meta), key_outer)
 
         zero = jnp.zeros((), jnp.int32)
-        return Carried(make(key_meta, key_outer), zero, zero, zero, jax.random.key_data(key_run))
+        return strong(Carried(make(key_meta, key_outer), zero, zero, zero, jax.random.key_data(key_run)))
 
     def _example(self, meta: Any) -> Lifetime:
         """Shapes of a batch of lives."""
@@ -94,7 +95,7 @@ class Trainer:
         metrics |= {
             "return_first": jnp.nanmean(returns[:, 0]),
             "return_last": jnp.nanmean(returns[:, -1]),
-            "discarded": 1.0 - jnp.mean(lives.chunks.mask),
+            "discarded": jnp.mean(~lives.chunks.mask),
             "skipped": 1.0 - good,
         }
         skipped = jnp.where(good, 0, carried.skipped + 1)
