@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from innerloop.run import checkpoint, tensors
+from innerloop.run import checkpoint, sealed, tensors
 from innerloop.run.checkpoint import NoCheckpoint, NonFinite, Saver, digest, restore, save, steps, verify
 
 
@@ -139,15 +139,17 @@ def test_swapped_folders_are_seen(tmp_path):
 
 
 def test_nothing_good_is_a_clear_error(tmp_path):
-    with pytest.raises(NoCheckpoint, match="none has been saved yet") as none:
+    with pytest.raises(NoCheckpoint, match="none has been saved") as none:
         restore(tmp_path, state())
     assert none.value.damaged == {}
     fill(tmp_path, 2)
     for i in (1, 2):
         (newest(tmp_path, i) / "state.safetensors").write_bytes(b"")
-    with pytest.raises(NoCheckpoint, match="step 1: state.safetensors has 0 bytes") as all_damaged:
+    with pytest.raises(NoCheckpoint, match="step-000000001: state.safetensors has 0 bytes") as all_damaged:
         restore(tmp_path, state())
-    assert set(all_damaged.value.damaged) == {0, 1}
+    assert set(all_damaged.value.damaged) == {"step-000000000", "step-000000001"}
+    with pytest.raises(NoCheckpoint, match="step-000000007: not there .there are 0, 1."):
+        restore(tmp_path, state(), step=7)
 
 
 @pytest.mark.parametrize(
@@ -205,8 +207,10 @@ def test_what_cannot_be_stored_is_refused(tmp_path):
             save(tmp_path, 0, tree, extra={})
     with pytest.raises(TypeError, match="complex64"):
         Saver(tmp_path).save(0, {"c": jnp.zeros(1, jnp.complex64)}, extra={})
-    with pytest.raises(ValueError, match="keep 0"):
-        save(tmp_path, 0, {}, extra={}, keep=0)
+    with pytest.raises(ValueError, match="step -1"):
+        save(tmp_path, -1, {}, extra={})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        save(tmp_path, 0, {}, extra={"loss": float("nan")})
     assert steps(tmp_path) == []
 
 
@@ -234,7 +238,7 @@ def test_a_full_disk_costs_one_checkpoint_and_a_warning(tmp_path, monkeypatch, c
         if where == "write":
             patch.setattr(tensors, "write", full)
         elif where == "seal":
-            patch.setattr(checkpoint, "write_atomically", full)
+            patch.setattr(sealed, "write_atomically", full)
         else:
             patch.setattr("pathlib.Path.rename", full)
         saver.save(2, state(2), extra={})
@@ -308,7 +312,7 @@ def test_a_forged_manifest_allocates_and_runs_nothing(tmp_path):
         forged = {**manifest, "leaves": [{**manifest["leaves"][0], field: value}]}
         forged["digest"] = tensors.total(forged["leaves"])
         forged.pop("seal")
-        path.write_text(json.dumps(checkpoint._sealed(forged)))
+        path.write_text(json.dumps(sealed.seal(forged)))
         with pytest.raises(NoCheckpoint):
             verify(tmp_path)
         with pytest.raises(NoCheckpoint):

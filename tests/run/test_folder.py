@@ -157,14 +157,15 @@ def test_a_stale_or_torn_lock_never_blocks(tmp_path, content):
 
 
 def test_a_pid_given_to_another_process_does_not_block(tmp_path):
-    parent = os.getppid()
-    (tmp_path / "lock").write_text(json.dumps({"pid": parent, "started": started(parent)}))
-    with pytest.raises(Locked, match=f"process {parent} "):
-        Lock(tmp_path / "lock").take()
-    (tmp_path / "lock").write_text(json.dumps({"pid": parent, "started": "another time"}))
-    lock = Lock(tmp_path / "lock")
-    lock.take()
-    lock.release()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        (tmp_path / "lock").write_text(json.dumps({"pid": other.pid, "started": started(other.pid)}))
+        with pytest.raises(Locked, match=f"process {other.pid} "):
+            Lock(tmp_path / "lock").take()
+        (tmp_path / "lock").write_text(json.dumps({"pid": other.pid, "started": "another time"}))
+        lock = Lock(tmp_path / "lock")
+        lock.take()
+        lock.release()
+        other.communicate(b"\n")
 
 
 def test_seeds_are_members_in_order(tmp_path):

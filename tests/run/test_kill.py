@@ -1,4 +1,4 @@
-"""A save killed at any stage, or refused by the disk, leaves the checkpoint before or the new one: real processes, real signals."""
+"""A save killed at any stage, or refused by the disk, leaves the checkpoint before or the new one; by real signals."""
 
 import json
 import os

@@ -226,7 +226,7 @@ def rebuild(arrays: Sequence[np.ndarray], entries: Sequence[dict[str, Any]], lik
         if isinstance(x, (np.ndarray, np.generic)):
             values.append(array if isinstance(x, np.ndarray) else array[()])
             continue
-        if jax.dtypes.canonicalize_dtype(array.dtype) != array.dtype:
+        if array.dtype.name in ("int64", "uint64", "float64") and not jax.config.jax_enable_x64:
             raise Damaged(f"{path} is {array.dtype}, which this process cannot hold; set JAX_ENABLE_X64=1")
         value = jnp.array(array)
         if e["key"] is not None:
