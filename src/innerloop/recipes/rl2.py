@@ -21,7 +21,7 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
     "bandit": {"meta_batch": 1024, "steps": 40_000_000, "outer": {"gae_lambda": 0.8}},
     "bandit-k5-n10": {"meta_batch": 2048, "steps": 10_000_000, "outer": {"discount": 1.0, "gae_lambda": 0.8, "entropy_weight": 0.02}},
     "tabular-mdp": {"steps": 40_000_000},
-    "grid-navi": {"steps": 30_000_000},
+    "grid-navi": {"steps": 15_000_000},
 }
 
 
