@@ -1,0 +1,55 @@
+"""The device world: lives of a family that JAX can trace, side by side.
+
+Not jitted by itself: the caller jits `live` together with the update that follows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from jax import Array
+
+from innerloop.core import Cursor, Inner, Lifetime, Task, live
+
+
+class DeviceWorld:
+    """One life per task by `core.live`, vmapped."""
+
+    jittable = True
+
+    def __init__(self, tasks: Any):
+        """`tasks`: an on-device family."""
+        self.tasks = tasks
+
+    def live(
+        self,
+        inner: Inner,
+        meta: Any,
+        tasks: Task,
+        key: Array,
+        cursor: Cursor | None = None,
+        fresh: Array | bool = True,
+        *,
+        learn_last: bool = True,
+        stochastic: bool = True,
+        metas: bool = False,
+    ) -> tuple[Lifetime, Cursor]:
+        """One life in each of the tasks [B].
+
+        Args:
+            meta: shared by all tasks; with `metas`, a batch [B, ...], one for each.
+            cursor: where an earlier segment of the same lives ended, leaves [B, ...].
+            fresh: bool scalar, or [B]: begin anew in spite of `cursor`.
+        """
+
+        def one(meta: Any, task: Task, key: Array, cursor: Cursor | None, fresh: Array | bool) -> tuple[Lifetime, Cursor]:
+            options = {"learn_last": learn_last, "stochastic": stochastic}
+            return live(inner, self.tasks, self.tasks.spaces, meta, task, key, cursor, fresh, **options)
+
+        count = jax.tree.leaves(tasks)[0].shape[0]
+        axes = (0 if metas else None, 0, 0, 0, 0 if jax.numpy.ndim(fresh) else None)
+        return jax.vmap(one, axes)(meta, tasks, jax.random.split(key, count), cursor, fresh)
+
+    def close(self) -> None:
+        """Nothing to release."""
