@@ -14,10 +14,11 @@ from typing import Any
 from innerloop.core import Plan
 from innerloop.inner.recurrent import Recurrent
 from innerloop.outer.ppo import PPO
+from innerloop.recipes.presets import preset
 from innerloop.run.config import Recipe
 from innerloop.tasks.family import Family
 
-_TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by family; the longest prefix wins
+_TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by family
     "bandit": {"meta_batch": 1024, "steps": 40_000_000, "outer": {"gae_lambda": 0.8}},
     "bandit-k5-n10": {"meta_batch": 2048, "steps": 10_000_000, "outer": {"discount": 1.0, "gae_lambda": 0.8, "entropy_weight": 0.02}},
     "tabular-mdp": {"steps": 40_000_000},
@@ -27,8 +28,7 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
 
 def make(family: Family, steps: int | None = None) -> Recipe:
     """RL² on `family`; `steps`: environment steps, if not the family's preset."""
-    preset = max((p for p in _TRIALS if family.name.startswith(p)), key=len, default="")
-    chosen = _TRIALS.get(preset, {})
+    chosen = preset(_TRIALS, family.name)
     plan = Plan(chunks=1, steps=family.horizon * family.episodes, streams=1)
     outer = {"lr": 3e-3, "epochs": 2, "minibatches": 16, "discount": 0.99, "gae_lambda": 0.9, "entropy_weight": 0.01} | chosen.get("outer", {})
     return Recipe(
