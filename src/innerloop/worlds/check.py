@@ -131,5 +131,6 @@ def _episode(env: gymnasium.Env, seed: int, trace: list[Any]) -> list[str]:
         if terminated or truncated:
             return problems
     return [
-        f"the episode of seed {seed} has not ended after {LIMIT} steps of random actions; wrap it in gymnasium.wrappers.TimeLimit."
+        f"the episode of seed {seed} has not ended after {LIMIT} steps of random actions; wrap the environment in "
+        "gymnasium.wrappers.TimeLimit."
     ]
