@@ -98,7 +98,7 @@ def _own(name: str, params: dict[str, Any]) -> Family:
     if not isinstance(made, Family):
         raise ValueError(f"--tasks {name!r} returned {type(made).__name__}; accepted: an innerloop.tasks.Family.")
     if made.name != name:
-        raise ValueError(f"--tasks {name!r}: the family calls itself {made.name!r}; runs find it again only if that is {name!r}.")
+        raise ValueError(f"--tasks {name!r}: the family calls itself {made.name!r}; runs find it again under {name!r} only.")
     return made
 
 
