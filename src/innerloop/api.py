@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +84,7 @@ def train(
 
     Args:
         recipe: a name from `innerloop list`, or "package.module:make".
-        tasks: the name of a family.
+        tasks: the name of a family from `innerloop list`, or "package.module:make".
         seed: one, or several to be trained one after the other in OUT/seed-N.
         steps: environment steps; None takes the recipe's preset.
         out: the run folder; None names one in runs/.
@@ -101,7 +100,7 @@ def train(
     if not isinstance(recipe, str):
         recipe = f"{recipe.__module__}:{recipe.__qualname__}"
     request = {"recipe": recipe, "tasks": tasks, "steps": steps, "file": dict(file or {}), "settings": dict(settings or {})}
-    path = Path(out) if out is not None else _free_name(f"{recipe.replace(':', '.')}-{tasks}")
+    path = Path(out) if out is not None else _free_name(f"{recipe}-{tasks}".replace(":", "."))
     several = not isinstance(seed, int)
     seeds = list(seed) if not isinstance(seed, int) else [seed]
     runs = []
@@ -141,28 +140,24 @@ def _free_name(stem: str) -> Path:
 
 
 def _trained(run: RunFolder, seed: int, quiet: bool, new: bool) -> Run:
-    sys.path.insert(0, "")  # a user's own recipe lies beside where the command is run
     try:
-        try:
-            recipe, family = recover(run.recipe)
-        except ValueError:
-            if new:
-                run.close("failed")
-                shutil.rmtree(run.path)
-            raise
-        if "inner" not in run.recipe:
-            from innerloop.run.config import as_dict
+        recipe, family = recover(run.recipe)
+    except ValueError:
+        if new:
+            run.close("failed")
+            shutil.rmtree(run.path)
+        raise
+    if "inner" not in run.recipe:
+        from innerloop.run.config import as_dict
 
-            run.write_recipe(as_dict(recipe) | {"request": run.recipe["request"]})
-        from innerloop.run.train import train as run_training
-        from innerloop.worlds import world_of
+        run.write_recipe(as_dict(recipe) | {"request": run.recipe["request"]})
+    from innerloop.run.train import train as run_training
+    from innerloop.worlds import world_of
 
-        before = float(run.record.get("cpu_seconds", 0.0)) - _cpu_seconds()
-        final = run_training(recipe, family, run, world_of, seed=seed, quiet=quiet)
-        run.update(cpu_seconds=round(before + _cpu_seconds(), 1))
-        return Run(run.path, final)
-    finally:
-        sys.path.remove("")
+    before = float(run.record.get("cpu_seconds", 0.0)) - _cpu_seconds()
+    final = run_training(recipe, family, run, world_of, seed=seed, quiet=quiet)
+    run.update(cpu_seconds=round(before + _cpu_seconds(), 1))
+    return Run(run.path, final)
 
 
 def _cpu_seconds() -> float:
