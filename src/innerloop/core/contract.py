@@ -1,6 +1,7 @@
 """The contract: what a life is made of, and what inners, outers, tasks and worlds promise.
 
-Not the folds over a life (`life.py`). (Annotations are evaluated here, not postponed: equinox reads AbstractVar.) Axis letters: B tasks, K chunks, T steps, N streams, A actions.
+Not the folds over a life (`life.py`). Axis letters: B tasks, K chunks, T steps, N streams, A actions. (Annotations are
+evaluated here, not postponed: equinox reads AbstractVar.)
 """
 
 from abc import abstractmethod
@@ -41,7 +42,7 @@ class Plan(NamedTuple):
 class Task(NamedTuple):
     """One task: `index` int32 in [0, size), or -1 where the family is unbounded; `params` is the family's own pytree."""
 
-    index: Array
+    index: Array  # pyright: ignore[reportIncompatibleMethodOverride]  # hides tuple.index, which no pytree needs
     params: Any
 
 
