@@ -5,8 +5,14 @@ from typing import TYPE_CHECKING, Any
 from innerloop.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from innerloop.api import Run as Run, digest as digest, evaluate as evaluate, report as report
-    from innerloop.api import resume as resume, train as train
+    from innerloop.api import (
+        Run as Run,
+        digest as digest,
+        evaluate as evaluate,
+        report as report,
+        resume as resume,
+        train as train,
+    )
 
 __all__ = ["Run", "__version__", "digest", "evaluate", "report", "resume", "train"]
 

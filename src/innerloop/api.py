@@ -49,6 +49,7 @@ def resolve(request: Mapping[str, Any]) -> tuple[Recipe, Family]:
 
     family = find(request["tasks"])
     recipe = maker(request["recipe"])(family, request.get("steps"))
+    family = find(recipe.family)
     recipe = override(recipe, request.get("file") or {})
     for name, value in (request.get("settings") or {}).items():
         recipe = assign(recipe, name, value)

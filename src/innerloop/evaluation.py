@@ -5,7 +5,6 @@ Not the measuring itself (`evaluate/adaptation.py`, `evaluate/statistics.py`): t
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 

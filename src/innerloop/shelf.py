@@ -43,7 +43,9 @@ def put(run: Path, name: str, shelf: Path) -> Path:
         "cpu_seconds": [r.get("cpu_seconds") for r in records],
         "versions": records[0]["versions"],
         "training_digest": digest,
-        "result": {k: evaluation[k] for k in ("split", "tasks", "seed", "unit", "policy", "curve", "total", "gain", "seeds", "oracle")},
+        "result": {
+            k: evaluation[k] for k in ("split", "tasks", "seed", "unit", "policy", "curve", "total", "gain", "seeds", "oracle")
+        },
     }
     checkpoint.save_meta(target / "weights", meta, {"name": name, "training_digest": digest})
     for file in ("recipe.json", "run.json"):

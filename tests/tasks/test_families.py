@@ -183,7 +183,7 @@ def test_definitions_by_the_papers():
         "semi-circle-dense": (20, 3, -1),
         "probe-reward": (10, 1, 2),
         "probe-observation": (4, 1, 4),
-        "probe-cost": (2, 1, 4),
+        "probe-cost": (2, 1, 2),
         "probe-across": (2, 4, 2),
         "probe-alike": (10, 1, 1),
     }

@@ -1,9 +1,9 @@
 """MAML for reinforcement learning (Finn et al. 2017, arXiv 1703.03400, §5.3), TRPO in the outer loop.
 
-    initialise θ
-    repeat: draw tasks; in each, act with θ and take one step of policy gradient: θ' = θ − α ∇ L(θ); act with θ'
-            improve θ by TRPO on the returns of the θ', differentiating through the step
-    adapt:  one to four steps of policy gradient, α and then α/2
+initialise θ
+repeat: draw tasks; in each, act with θ and take one step of policy gradient: θ' = θ − α ∇ L(θ); act with θ'
+        improve θ by TRPO on the returns of the θ', differentiating through the step
+adapt:  one to four steps of policy gradient, α and then α/2
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from innerloop.core import Plan
 from innerloop.inner.gradient import Gradient
 from innerloop.outer.trpo import TRPO
+from innerloop.recipes.presets import preset
 from innerloop.run.config import Recipe
 from innerloop.tasks.family import Family
 
@@ -24,8 +25,7 @@ _PAPER: dict[str, dict[str, Any]] = {  # by family; the paper's numbers unless a
 
 def make(family: Family, steps: int | None = None) -> Recipe:
     """MAML on `family`; `steps`: environment steps, if not the family's preset."""
-    preset = max((p for p in _PAPER if family.name.startswith(p)), key=len, default="")
-    chosen = {"lr": 0.1, "tasks": 20, "updates": 200, "streams": 20, "test_streams": 20} | _PAPER.get(preset, {})
+    chosen = {"lr": 0.1, "tasks": 20, "updates": 200, "streams": 20, "test_streams": 20} | preset(_PAPER, family.name)
     plan = Plan(chunks=2, steps=family.horizon, streams=chosen["streams"], restart=True)
     return Recipe(
         name="maml",

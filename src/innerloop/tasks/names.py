@@ -55,12 +55,16 @@ def family(name: str, **params: Any) -> Family:
     """The family of this name.
 
     Args:
-        name: one of `names()`, with numbers in place of {K} and {N}.
+        name: one of `names()`, with numbers in place of {K} and {N}; "shown:NAME" is the family with its task shown.
         params: further fields of the family.
 
     Raises:
         ValueError: unknown name or field; the message says what is accepted and which is nearest.
     """
+    if name.startswith("shown:"):
+        from innerloop.tasks.shown import Shown
+
+        return Shown(family(name.removeprefix("shown:"), **params))
     for entry in _ENTRIES:
         match = re.fullmatch(re.sub(r"\{(\w)\}", lambda m: f"(?P<{m[1].lower()}>[1-9][0-9]*)", entry.pattern), name)
         if match:

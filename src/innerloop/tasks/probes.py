@@ -9,7 +9,7 @@ end by termination: nothing lies behind their last step.
 |---|---|---|---|---|
 | `probe-reward` (P1) | the reward names the arm: are rewards taken in? | 9.5 | 5 | |
 | `probe-observation` (P2) | only the first observation names it: is it remembered? | 1 | 0.25 | blind guessing: 0.25 |
-| `probe-cost` (P3) | information costs reward: is it bought where it pays? | 0.9 | 0.16 | never asking: 0.25 |
+| `probe-cost` (P3) | information costs reward: is it bought where it pays? | 0.9 | 0.2667 | never asking: 0.5 |
 | `probe-across` (P4) | does anything carry from one episode to the next? | 3.5 | 2 | forgetting at episode ends: 2 |
 | `probe-alike` (P5) | the tasks are all alike: does adaptation hurt? | 7.5 | 5 | following the last reward: 6.125 |
 """
@@ -134,7 +134,7 @@ class ProbeObservation(Probe):
 class ProbeCost(Probe):
     """P3: 2 steps; action 0 costs 0.1 and the next observation is 1 + arm (else 0); the last action pays 1 if it is 1 + arm."""
 
-    size: ClassVar[int] = 4
+    size: ClassVar[int] = 2
     cost: ClassVar[float] = 0.1
 
     @property
