@@ -35,7 +35,7 @@ class PPOState(NamedTuple):
     meta: Any
     optimiser: Any
     scale: ReturnScale
-    count: Array  # updates done
+    count: Array  # pyright: ignore[reportIncompatibleMethodOverride]  # updates done; hides tuple.count
 
 
 class PPO(Outer[Any, PPOState]):
