@@ -103,12 +103,26 @@ def train(
     path = Path(out) if out is not None else _free_name(f"{recipe}-{tasks}".replace(":", "."))
     several = not isinstance(seed, int)
     seeds = list(seed) if not isinstance(seed, int) else [seed]
-    runs = []
-    for one in seeds:
-        where = seed_folder(path, one) if several else path
-        again = list(command) or _command(request, one, where)
-        with RunFolder.create(where, {"request": request}, command=again, seed=one) as run:
-            runs.append(_trained(run, one, quiet, new=True))
+    begun: list[RunFolder] = []
+    try:
+        for one in seeds:  # all folders first, so that `resume` also finds the seeds that were never reached
+            where = seed_folder(path, one) if several else path
+            again = list(command) or _command(request, one, where)
+            begun.append(RunFolder.create(where, {"request": request}, command=again, seed=one))
+        runs = []
+        for run, one in zip(begun, seeds, strict=True):
+            with run:
+                runs.append(_trained(run, one, quiet))
+    except ValueError:  # a setting that does not fit: nothing was trained, and nothing stays
+        for run in begun:
+            if "inner" not in run.recipe:
+                run.close("failed")
+                shutil.rmtree(run.path)
+        raise
+    finally:
+        for run in begun:
+            if run.held:
+                run.close("interrupted")
     return runs if several else runs[0]
 
 
@@ -120,7 +134,7 @@ def resume(path: str | Path, *, quiet: bool = False) -> list[Run]:
             runs.append(Run(found.path, digest(found.path)))
             continue
         with RunFolder.resume(found.path) as run:
-            runs.append(_trained(run, int(run.record["seed"]), quiet, new=False))
+            runs.append(_trained(run, int(run.record["seed"]), quiet))
     return runs
 
 
@@ -139,14 +153,8 @@ def _free_name(stem: str) -> Path:
     return path
 
 
-def _trained(run: RunFolder, seed: int, quiet: bool, new: bool) -> Run:
-    try:
-        recipe, family = recover(run.recipe)
-    except ValueError:
-        if new:
-            run.close("failed")
-            shutil.rmtree(run.path)
-        raise
+def _trained(run: RunFolder, seed: int, quiet: bool) -> Run:
+    recipe, family = recover(run.recipe)
     if "inner" not in run.recipe:
         from innerloop.run.config import as_dict
 
@@ -206,8 +214,8 @@ def load(path: str | Path) -> tuple[Recipe, Family, Any, str]:
     recipe, family = recover(read_json(path / "recipe.json"))
     if (path / "weights").is_dir():
         like = jax.eval_shape(recipe.inner.init, jax.random.key(0))
-        meta, _ = checkpoint.load_meta(path / "weights", like)
-        return recipe, family, meta, checkpoint.digest(meta)
+        meta, card = checkpoint.load_meta(path / "weights", like)
+        return recipe, family, meta, card["training_digest"]
     world = world_of(family, workers=0)
     like = jax.eval_shape(lambda: Trainer(recipe, family, world).first(0))
     carried, manifest = checkpoint.restore(path, like, resuming=False)

@@ -48,7 +48,7 @@ def evaluate(
         {"run", "recipe", "family", "split", "tasks", "seed", "unit", "policy", "curve": [{"experience", "mean", "lo", "hi"}],
         "total": {"mean", "lo", "hi"}, "gain" (first to last unit, paired), "baselines": {name: {"curve", "total"}},
         "oracle": {"name", "total"} or None, "seeds", "interval", "tiny", "incomplete"}; also written to
-        evaluation.json in the folder, with a table of some tasks.
+        evaluation.json in a run's folder, with a table of some tasks.
     """
     folder = api.locate(path)
     runs = [folder] if (folder / "weights").is_dir() else [run.path for run in members(folder)]
@@ -101,11 +101,14 @@ def evaluate(
         "tiny": family.tiny,
         "incomplete": int(sum(len(r) for r in per_seed) - sum(len(r) for r in whole)),
     }
-    try:
-        write_json(folder / "evaluation.json", result | {"per_task": table})
-    except OSError:
-        pass  # a zoo entry may lie where nothing can be written
+    _keep(folder / "evaluation.json", result | {"per_task": table})
     return result
+
+
+def _keep(path: Path, value: dict[str, Any]) -> None:
+    """Write beside a run. What the zoo ships stays as it was shipped."""
+    if not (path.parent / "weights").is_dir():
+        write_json(path, value)
 
 
 def _known(name: str, unit: str) -> dict[str, Any]:
@@ -144,10 +147,7 @@ def _baselines(
     out = {}
     for i, (name, (inner, takes_meta)) in enumerate(registry.baselines(recipe, family).items()):
         out[name] = _measured(inner, takes_meta, about, recipe, family, world, meta, jax.random.fold_in(key, 1000 + i))
-    try:
-        write_json(cache, {"about": about, "baselines": out})
-    except OSError:
-        pass
+    _keep(cache, {"about": about, "baselines": out})
     return out
 
 
