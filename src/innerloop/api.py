@@ -101,7 +101,7 @@ def train(
 
     Args:
         recipe: a name from `innerloop list`, or "package.module:make".
-        tasks: the name of a family.
+        tasks: the name of a family from `innerloop list`, or "package.module:make".
         seed: one, or several to be trained one after the other in OUT/seed-N.
         steps: environment steps; None takes the recipe's preset.
         out: the run folder; None names one in runs/.
@@ -117,7 +117,7 @@ def train(
     if not isinstance(recipe, str):
         recipe = f"{recipe.__module__}:{recipe.__qualname__}"
     request = {"recipe": recipe, "tasks": tasks, "steps": steps, "file": dict(file or {}), "settings": dict(settings or {})}
-    path = Path(out) if out is not None else _free_name(f"{recipe.replace(':', '.')}-{tasks}")
+    path = Path(out) if out is not None else _free_name(f"{recipe}-{tasks}".replace(":", "."))
     several = not isinstance(seed, int)
     seeds = list(seed) if not isinstance(seed, int) else [seed]
     with ExitStack() as stack:
@@ -125,7 +125,9 @@ def train(
         for one in seeds:  # all of them first, so that an interrupted command can be resumed as a whole
             where = seed_folder(path, one) if several else path
             again = list(command) or _command(request, one, where)
-            folders.append(stack.enter_context(RunFolder.create(where, {"request": request}, command=again, seed=one)))
+            folder = RunFolder.create(where, {"request": request}, command=again, seed=one)
+            stack.callback(_let_go, folder)
+            folders.append(folder)
         try:
             recipe, family = resolve(request)
         except ValueError:
@@ -153,6 +155,12 @@ def _each(trainings: Sequence[Callable[[], Run]]) -> list[Run]:
 def _new_parents(path: Path) -> list[Path]:
     """`path` and its parents, as far as they do not exist; the innermost first."""
     return [p for p in (path, *path.parents) if not p.exists()]
+
+
+def _let_go(folder: RunFolder) -> None:
+    """Give back a folder whose turn did not come."""
+    if folder.held:
+        folder.close("interrupted")
 
 
 def _take_back(folders: Sequence[RunFolder], parents: Sequence[Path]) -> None:
@@ -265,11 +273,11 @@ def load(path: str | Path) -> tuple[Recipe, Family, Any, str]:
     recipe, family = recover(read_json(path / "recipe.json"))
     if (path / "weights").is_dir():
         like = jax.eval_shape(recipe.inner.init, jax.random.key(0))
-        meta, _ = checkpoint.load_meta(path / "weights", like)
-        return recipe, family, meta, checkpoint.digest(meta)
+        meta, card = checkpoint.load_meta(path / "weights", like)
+        return recipe, family, meta, card["training_digest"]
     world = world_of(family, workers=0)
     like = jax.eval_shape(lambda: Trainer(recipe, family, world).first(0))
-    carried, manifest = checkpoint.restore(path, like)
+    carried, manifest = checkpoint.restore(path, like, resuming=False)
     return recipe, family, recipe.outer.meta(carried.outer), manifest["digest"]
 
 

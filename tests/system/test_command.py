@@ -176,7 +176,8 @@ def test_the_same_from_python(innerloop, finished, tmp_path):
 import innerloop, sys
 settings = dict(word.split("=") for word in sys.argv[3:])
 settings = {name: int(value) for name, value in settings.items()}
-run = innerloop.train("rl2", tasks="bandit-k2-n5", seed=1, steps=int(sys.argv[2]), out=sys.argv[1], settings=settings, quiet=True)
+steps, out = int(sys.argv[2]), sys.argv[1]
+run = innerloop.train("rl2", tasks="bandit-k2-n5", seed=1, steps=steps, out=out, settings=settings, quiet=True)
 assert innerloop.digest(run.path) == run.digest
 print(run.digest)
 """
