@@ -219,9 +219,13 @@ def _check(args: argparse.Namespace) -> int:
     from innerloop import api
 
     if args.env:
+        from innerloop.run.settings import ConfigError
         from innerloop.worlds.check import check_environment
 
-        problems = check_environment(args.env)
+        try:
+            problems = check_environment(args.env)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
         for problem in problems:
             print(f"✗ {problem}")
         print(f"{args.env}: {len(problems)} problem(s)" if problems else f"✓ {args.env} is ready to be adapted to")
