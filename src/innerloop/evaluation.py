@@ -18,6 +18,7 @@ from innerloop.evaluate.adaptation import Evaluator, totals
 from innerloop.evaluate.statistics import Interval, over_seeds, over_tasks
 from innerloop.run.config import Recipe
 from innerloop.run.folder import members, read_json, write_json
+from innerloop.run.settings import ConfigError
 from innerloop.tasks.family import Family
 from innerloop.worlds import world_of
 
@@ -59,7 +60,7 @@ def evaluate(
         family = family.split(split)
         count = tasks or (1000 if family.on_device else 40)
         if count < 2:
-            raise ValueError(f"--tasks {count}: an interval needs at least 2 tasks.")
+            raise ConfigError(f"--tasks {count}: an interval needs at least 2 tasks.")
         world = world_of(family, workers=recipe.workers if workers is None else workers)
         try:
             inner = recipe.inner.with_plan(recipe.evaluation)

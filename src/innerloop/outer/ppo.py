@@ -129,7 +129,7 @@ class PPO(Outer[Any, PPOState]):
             batch = jax.tree.map(lambda x: x[rows], (lives, advantage, target))
             gradient, aux, bad = mean_gradient(loss, meta, batch)
             change, opt = optimiser.update(gradient, opt, meta)
-            return (optax.apply_updates(meta, change), opt), (aux | {"gradient": optax.global_norm(gradient)}, jnp.mean(bad))
+            return (optax.apply_updates(meta, change), opt), (aux | {"gradient": optax.tree.norm(gradient)}, jnp.mean(bad))
 
         tasks = mask.shape[0]
         size = tasks // self.minibatches
