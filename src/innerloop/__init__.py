@@ -7,8 +7,7 @@ from innerloop import evaluate as evaluate
 from innerloop.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from innerloop.api import Run as Run, digest as digest, report as report
-    from innerloop.api import resume as resume, train as train
+    from innerloop.api import Run as Run, digest as digest, report as report, resume as resume, train as train
 
 
 class _Verb(ModuleType):

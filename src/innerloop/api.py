@@ -210,7 +210,7 @@ def load(path: str | Path) -> tuple[Recipe, Family, Any, str]:
         return recipe, family, meta, checkpoint.digest(meta)
     world = world_of(family, workers=0)
     like = jax.eval_shape(lambda: Trainer(recipe, family, world).first(0))
-    carried, manifest = checkpoint.restore(path, like)
+    carried, manifest = checkpoint.restore(path, like, resuming=False)
     return recipe, family, recipe.outer.meta(carried.outer), manifest["digest"]
 
 

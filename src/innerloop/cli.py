@@ -24,7 +24,7 @@ EXAMPLES = """examples:
 
 
 def _seeds(text: str) -> int | list[int]:
-    """"7" → 7; "0:5" → [0, 1, 2, 3, 4]"""
+    """ "7" → 7; "0:5" → [0, 1, 2, 3, 4]"""
     match = re.fullmatch(r"(\d+)(?::(\d+))?", text)
     if match and match[2] is None:
         return int(match[1])
@@ -34,7 +34,7 @@ def _seeds(text: str) -> int | list[int]:
 
 
 def _count(text: str) -> int:
-    """"2000000", "2e6", "2_000_000" → 2000000"""
+    """ "2000000", "2e6", "2_000_000" → 2000000"""
     try:
         number = float(text.replace("_", ""))
     except ValueError:

@@ -5,7 +5,6 @@ Not the measuring itself (`evaluate/adaptation.py`, `evaluate/statistics.py`): t
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +94,7 @@ def evaluate(
         "total": _over(np.stack([totals(r, recipe.unit) for r in stacked])).point(),
         "gain": _over(stacked[:, :, -1] - stacked[:, :, 0]).point(),
         "first_gain": _over(stacked[:, :, min(1, stacked.shape[2] - 1)] - stacked[:, :, 0]).point(),
-        "baselines": known["baselines"] | shared.get("baselines", {}),
+        "baselines": shared.get("baselines", {}) | known["baselines"],
         "oracle": known["oracle"],
         "seeds": seeds,
         "interval": curve.over,

@@ -1,6 +1,7 @@
 """The contract: what a life is made of, and what inners, outers, tasks and worlds promise.
 
-Not the folds over a life (`life.py`). (Annotations are evaluated here, not postponed: equinox reads AbstractVar.) Axis letters: B tasks, K chunks, T steps, N streams, A actions.
+Not the folds over a life (`life.py`). Axis letters: B tasks, K chunks, T steps, N streams, A actions.
+(Annotations are evaluated here, not postponed: equinox reads AbstractVar.)
 """
 
 from abc import abstractmethod
@@ -191,7 +192,7 @@ class TaskDistribution(Protocol):
         ...
 
     def split(self, name: str) -> "TaskDistribution":
-        """"train", "validation" or "test": disjoint ids or separate key streams; the same tasks for tiny families."""
+        """ "train", "validation" or "test": disjoint ids or separate key streams; the same tasks for tiny families."""
         ...
 
 

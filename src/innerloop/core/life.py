@@ -86,7 +86,9 @@ def live(
         fast = inner.observe(meta, c.fast, c.step)
         dist, value, _ = inner.decide(meta, fast, c.step.obs)
         action = dist.sample(keys[0]) if stochastic else dist.mode()
-        state, arrived, reward, terminated, truncated = jax.vmap(env.step, (None, 0, 0, 0))(task, c.world, action, keys[1 : 1 + n])
+        state, arrived, reward, terminated, truncated = jax.vmap(env.step, (None, 0, 0, 0))(
+            task, c.world, action, keys[1 : 1 + n]
+        )
         ended = terminated | truncated
         state, obs = select(ended, reset(task, keys[1 + n :]), (state, arrived))
         row = Chunk(

@@ -13,7 +13,9 @@ import jax.numpy as jnp
 from jax import Array
 
 
-def conjugate_gradient(product: Callable[[Array], Array], b: Array, steps: int, tolerance: float = 1e-10) -> tuple[Array, Array]:
+def conjugate_gradient(
+    product: Callable[[Array], Array], b: Array, steps: int, tolerance: float = 1e-10
+) -> tuple[Array, Array]:
     """Approximate x of A x = b for symmetric positive definite A; also xᵀA x. Stops moving once the squared residual is
     below `tolerance` times that of b (relative, since float32)."""
 
@@ -43,7 +45,13 @@ class Search(NamedTuple):
 
 
 def backtrack(
-    score: Callable[[Array], tuple[Array, Array]], start: Array, step: Array, loss: Array, max_kl: float, ratio: float, tries: int
+    score: Callable[[Array], tuple[Array, Array]],
+    start: Array,
+    step: Array,
+    loss: Array,
+    max_kl: float,
+    ratio: float,
+    tries: int,
 ) -> Search:
     """First of start − ratioⁱ step, i < tries, whose loss is below `loss` and whose KL is within `max_kl`; else start."""
 
@@ -55,7 +63,9 @@ def backtrack(
         new_loss, kl = score(point)
         return Search(point, jnp.asarray(False), s.tries + 1, new_loss, kl)
 
-    first = Search(start, jnp.asarray(False), jnp.zeros((), jnp.int32), jnp.full_like(loss, jnp.inf), jnp.full_like(loss, jnp.inf))
+    first = Search(
+        start, jnp.asarray(False), jnp.zeros((), jnp.int32), jnp.full_like(loss, jnp.inf), jnp.full_like(loss, jnp.inf)
+    )
     end = jax.lax.while_loop(lambda s: (s.tries < tries) & ~good(s), body, first)
     accepted = good(end)
     return end._replace(point=jnp.where(accepted, end.point, start), accepted=accepted)

@@ -30,7 +30,9 @@ def show(result: dict[str, Any], console: Console | None = None) -> None:
     )
     table.add_column("", no_wrap=True)
     for i in shown:
-        table.add_column(f"{unit} {curve[i]['experience']}" if i == 0 else str(curve[i]["experience"]), justify="right", no_wrap=True)
+        table.add_column(
+            f"{unit} {curve[i]['experience']}" if i == 0 else str(curve[i]["experience"]), justify="right", no_wrap=True
+        )
     table.add_column("last" if unit == "gradient step" else "total", justify="right", no_wrap=True)
 
     def row(name: str, points: list[dict[str, float]], total: dict[str, float] | None, style: str = "") -> None:

@@ -13,18 +13,20 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from innerloop.core import Chunk, Decision, Inner, Plan, Spaces
+from innerloop.core import Chunk, Decision, Inner, Lifetime, Plan, Spaces
 from innerloop.core.spaces import encode, width
 from innerloop.equations.linear_baseline import advantages
 from innerloop.equations.returns import discounted_returns, masked_mean
 from innerloop.nets.layers import Head, Perceptron
+from innerloop.nets.moments import Moments
 
 
 class PolicyNet(NamedTuple):
-    """Body and action head."""
+    """Body and action head, and the statistics of observations where the inner normalises."""
 
     body: Perceptron
     head: Head
+    obs: Moments | None = None
 
 
 class GradientFast(NamedTuple):
@@ -48,6 +50,7 @@ class Gradient(Inner[PolicyNet, GradientFast]):
     gae_lambda: float = eqx.field(static=True, default=1.0)
     normalise: str = eqx.field(static=True, default="std")  # of advantages: std, variance or none
     first_order: bool = eqx.field(static=True, default=False)  # FOMAML: no gradient through the inner gradient
+    normalise_obs: bool = eqx.field(static=True, default=False)  # by running statistics; paper: no
     std: float = eqx.field(static=True, default=1.0)  # initial, learned; paper: 1
     weights: str = eqx.field(static=True, default="advantage")  # of log-likelihoods; "return": the bare reward-to-go
     inherits: bool = eqx.field(static=True, default=True)  # False: every task starts from random parameters (a baseline)
@@ -56,13 +59,24 @@ class Gradient(Inner[PolicyNet, GradientFast]):
         key_body, key_head = jax.random.split(key)
         body = Perceptron.init(key_body, width(self.spaces.obs), self.hidden)
         features = (width(self.spaces.obs), *self.hidden)[-1]
-        return PolicyNet(body, Head.init(key_head, features, self.spaces.action, std=self.std))
+        head = Head.init(key_head, features, self.spaces.action, std=self.std)
+        return PolicyNet(body, head, Moments.empty(width(self.spaces.obs)) if self.normalise_obs else None)
+
+    def absorb(self, meta: PolicyNet, lives: Lifetime) -> PolicyNet:
+        if meta.obs is None:
+            return meta
+        rows = lives.chunks
+        return meta._replace(obs=meta.obs.absorb(encode(self.spaces.obs, rows.step.obs), rows.mask))
+
+    def _see(self, net: PolicyNet, obs: Any) -> Array:
+        x = encode(self.spaces.obs, obs)
+        return x if net.obs is None else net.obs.standardise(x)
 
     def begin(self, meta: PolicyNet, key: Array) -> GradientFast:
         return GradientFast(meta if self.inherits else self.init(key), jnp.zeros((), jnp.int32))
 
     def decide(self, meta: PolicyNet, fast: GradientFast, obs: Any) -> Decision:
-        x = encode(self.spaces.obs, obs)
+        x = self._see(fast.net, obs)
         dist = fast.net.head(fast.net.body(x, self.activation))
         return Decision(dist, jnp.zeros(x.shape[:-1]))
 
@@ -70,7 +84,7 @@ class Gradient(Inner[PolicyNet, GradientFast]):
         return fast, self.decide(meta, fast, steps.obs)
 
     def learn(self, meta: PolicyNet, fast: GradientFast, chunk: Chunk, key: Array) -> GradientFast:
-        x = encode(self.spaces.obs, chunk.step.obs)
+        x = self._see(fast.net, chunk.step.obs)
         ends = chunk.terminated | chunk.truncated
         if self.weights == "return":
             cut, reward = ends | ~chunk.mask, jnp.where(chunk.mask, chunk.reward, 0.0)

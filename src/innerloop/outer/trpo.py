@@ -49,9 +49,7 @@ class TRPO(Outer[Any, TRPOState]):
     def _advantage(self, inner: Inner, rows: Chunk) -> Array:
         obs = encode(inner.spaces.obs, rows.step.obs)
         ends = rows.terminated | rows.truncated
-        return advantages(
-            obs, rows.reward, rows.step.first, ends, rows.mask, self.discount, self.gae_lambda, self.normalise
-        )
+        return advantages(obs, rows.reward, rows.step.first, ends, rows.mask, self.discount, self.gae_lambda, self.normalise)
 
     def update(self, inner: Inner, state: TRPOState, lives: Lifetime, key: Array) -> tuple[TRPOState, Metrics]:
         start, unravel = ravel_pytree(state.meta)

@@ -1,9 +1,9 @@
 """MAML for reinforcement learning (Finn et al. 2017, arXiv 1703.03400, §5.3), TRPO in the outer loop.
 
-    initialise θ
-    repeat: draw tasks; in each, act with θ and take one step of policy gradient: θ' = θ − α ∇ L(θ); act with θ'
-            improve θ by TRPO on the returns of the θ', differentiating through the step
-    adapt:  one to four steps of policy gradient, α and then α/2
+initialise θ
+repeat: draw tasks; in each, act with θ and take one step of policy gradient: θ' = θ − α ∇ L(θ); act with θ'
+        improve θ by TRPO on the returns of the θ', differentiating through the step
+adapt:  one to four steps of policy gradient, α and then α/2
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The task-id oracle: one policy for all tasks, trained with the task shown in the observation. Not a meta-learner.
 
-    repeat: draw tasks; act in each with one policy that sees the task
-            improve it by TRPO on the mean return
-    It says what a policy of this kind reaches when there is nothing to find out; where a closed form is known, reports
-    use that instead.
+repeat: draw tasks; act in each with one policy that sees the task
+        improve it by TRPO on the mean return
+It says what a policy of this kind reaches when there is nothing to find out; where a closed form is known, reports
+use that instead.
 """
 
 from __future__ import annotations

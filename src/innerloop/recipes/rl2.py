@@ -1,10 +1,10 @@
 """RL² (Duan et al. 2016, arXiv 1611.02779; Wang et al. 2016): a recurrent policy trained over whole trials.
 
-    initialise θ
-    repeat: draw tasks; in each, live a trial of several episodes with an empty memory at its begin only,
-            the memory fed with (o_t, a_{t-1}, r_{t-1}, episode begins)
-            improve θ by a policy gradient of the whole trial's return
-    adapt:  live on; the memory does the learning
+initialise θ
+repeat: draw tasks; in each, live a trial of several episodes with an empty memory at its begin only,
+        the memory fed with (o_t, a_{t-1}, r_{t-1}, episode begins)
+        improve θ by a policy gradient of the whole trial's return
+adapt:  live on; the memory does the learning
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ from innerloop.tasks.family import Family
 
 _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by family
     "bandit": {"meta_batch": 1024, "steps": 40_000_000, "outer": {"gae_lambda": 0.8}},
-    "bandit-k5-n10": {"meta_batch": 2048, "steps": 10_000_000, "outer": {"discount": 1.0, "gae_lambda": 0.8, "entropy_weight": 0.02}},
+    "bandit-k5-n10": {
+        "meta_batch": 2048,
+        "steps": 10_000_000,
+        "outer": {"discount": 1.0, "gae_lambda": 0.8, "entropy_weight": 0.02},
+    },
     "tabular-mdp": {"steps": 40_000_000},
     "grid-navi": {"steps": 15_000_000},
 }
@@ -30,7 +34,14 @@ def make(family: Family, steps: int | None = None) -> Recipe:
     """RL² on `family`; `steps`: environment steps, if not the family's preset."""
     chosen = preset(_TRIALS, family.name)
     plan = Plan(chunks=1, steps=family.horizon * family.episodes, streams=1)
-    outer = {"lr": 3e-3, "epochs": 2, "minibatches": 16, "discount": 0.99, "gae_lambda": 0.9, "entropy_weight": 0.01} | chosen.get("outer", {})
+    outer = {
+        "lr": 3e-3,
+        "epochs": 2,
+        "minibatches": 16,
+        "discount": 0.99,
+        "gae_lambda": 0.9,
+        "entropy_weight": 0.01,
+    } | chosen.get("outer", {})
     return Recipe(
         name="rl2",
         family=family.name,

@@ -173,7 +173,9 @@ def _newest(
     raise NoCheckpoint(_home(folder), damaged)
 
 
-def restore(folder: Folder, like: Any, *, step: int | None = None, recipe: str | None = None) -> tuple[Any, dict[str, Any]]:
+def restore(
+    folder: Folder, like: Any, *, step: int | None = None, recipe: str | None = None, resuming: bool = True
+) -> tuple[Any, dict[str, Any]]:
     """The newest good checkpoint of the run folder, or that of `step`: (tree, manifest).
 
     Every byte is verified. Damage of any kind is reported as a warning and the checkpoint before is used; a warning "not
@@ -182,12 +184,13 @@ def restore(folder: Folder, like: Any, *, step: int | None = None, recipe: str |
     Args:
         like: a tree of arrays or ShapeDtypeStructs that says which leaves are expected.
         recipe: the digest that manifest["extra"]["recipe"] must equal; None accepts any.
+        resuming: training goes on from here, so that differing bits matter; False where the state is only read.
 
     Raises:
         NoCheckpoint: none is good. Its `damaged` is empty if there is none at all, and only then may a run start anew.
     """
     tree, manifest = _newest(folder, step, recipe, lambda path: sealed.load(path, like))
-    changed = differences(manifest["facts"], facts())
+    changed = differences(manifest["facts"], facts()) if resuming else []
     if changed:
         _log.warning("Resuming is not bit-exact: %s.", "; ".join(changed))
     return tree, manifest

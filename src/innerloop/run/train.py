@@ -99,7 +99,9 @@ class Trainer:
             "skipped": 1.0 - good,
         }
         skipped = jnp.where(good, 0, carried.skipped + 1)
-        return carried._replace(outer=select(good, new, carried.outer), iteration=carried.iteration + 1, skipped=skipped), metrics
+        return carried._replace(
+            outer=select(good, new, carried.outer), iteration=carried.iteration + 1, skipped=skipped
+        ), metrics
 
     def _jitted(self) -> Callable[[Carried], tuple[Carried, Metrics]]:
         @jax.jit
@@ -133,7 +135,9 @@ class _Means:
             return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
-def train(recipe: Recipe, family: Family, run: RunFolder, world_of: Callable[..., World], *, seed: int, quiet: bool = False) -> str:
+def train(
+    recipe: Recipe, family: Family, run: RunFolder, world_of: Callable[..., World], *, seed: int, quiet: bool = False
+) -> str:
     """Train to the end, from the run's newest good checkpoint if it has one.
 
     Args:

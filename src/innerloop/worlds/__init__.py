@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from innerloop.worlds.choice import world_of as world_of
     from innerloop.worlds.device import DeviceWorld as DeviceWorld
-    from innerloop.worlds.faults import Fault as Fault
-    from innerloop.worlds.faults import HostFaults as HostFaults
+    from innerloop.worlds.faults import Fault as Fault, HostFaults as HostFaults
     from innerloop.worlds.host import HostWorld as HostWorld
 
 _HOMES = {"world_of": "choice", "DeviceWorld": "device", "HostWorld": "host", "Fault": "faults", "HostFaults": "faults"}
