@@ -42,7 +42,7 @@ class Plan(NamedTuple):
 class Task(NamedTuple):
     """One task: `index` int32 in [0, size), or -1 where the family is unbounded; `params` is the family's own pytree."""
 
-    index: Array
+    index: Array  # pyright: ignore[reportIncompatibleMethodOverride]  # hides tuple.index, which no pytree needs
     params: Any
 
 

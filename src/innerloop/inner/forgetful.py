@@ -5,6 +5,7 @@ Not a method: it wraps one, and lets it keep no experience from one unit to the 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -30,15 +31,15 @@ class Forgetful(Inner[Any, ForgetfulFast]):
     every: str = eqx.field(static=True, default="episode")
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> Plan:  # pyright: ignore[reportIncompatibleVariableOverride]  # abstract there; read from `inner` here
         return self.inner.plan
 
     @property
-    def spaces(self) -> Spaces:
+    def spaces(self) -> Spaces:  # pyright: ignore[reportIncompatibleVariableOverride]  # as above
         return self.inner.spaces
 
     def with_plan(self, plan: Plan) -> Forgetful:
-        return Forgetful(self.inner.with_plan(plan), self.every)
+        return replace(self, inner=self.inner.with_plan(plan))
 
     def init(self, key: Array) -> Any:
         return self.inner.init(key)

@@ -35,7 +35,7 @@ class PPOState(NamedTuple):
     meta: Any
     optimiser: Any
     scale: ReturnScale
-    count: Array  # updates done
+    count: Array  # pyright: ignore[reportIncompatibleMethodOverride]  # updates done; hides tuple.count
 
 
 class PPO(Outer[Any, PPOState]):
@@ -81,6 +81,7 @@ class PPO(Outer[Any, PPOState]):
         """Advantages, returns and mask, each [B, L, N] with L = K·T."""
         c, scale = lives.chunks, state.scale
         reward, value, mask = (_flat(x) for x in (c.reward, c.value, c.mask))
+        reward, value = jnp.where(mask, reward, 0.0), jnp.where(mask, value, 0.0)
         ahead = jnp.zeros((reward.shape[0], 1, reward.shape[2]))
         v = value * scale.std + scale.mean[:, None]
         if self.bootstrap:
@@ -102,9 +103,12 @@ class PPO(Outer[Any, PPOState]):
 
     def update(self, inner: Inner, state: PPOState, lives: Lifetime, key: Array) -> tuple[PPOState, Metrics]:
         advantage, returns, mask = self.advantages(inner, state, lives)
-        scale = self._rescale(state.scale, returns, mask)
+        sound = jnp.all(jnp.isfinite(advantage) & jnp.isfinite(returns), (1, 2), keepdims=True)
+        scale = self._rescale(state.scale, returns, mask & sound)
         target = (returns - scale.mean[:, None]) / scale.std
-        advantage = standardise(advantage, mask)
+        # A task with a reward that is not finite must not reach the others' scale. Its own target stays as it is: so its
+        # gradient is not finite, and `mean_gradient` leaves the task out and counts it.
+        advantage = standardise(advantage, mask & sound)
         optimiser = self._optimiser()
 
         def loss(meta: Any, one: tuple[Lifetime, Array, Array]) -> tuple[Array, Metrics]:

@@ -25,7 +25,7 @@ class TRPOState(NamedTuple):
     """All that TRPO carries."""
 
     meta: Any
-    count: Array  # updates done
+    count: Array  # pyright: ignore[reportIncompatibleMethodOverride]  # updates done; hides tuple.count
 
 
 class TRPO(Outer[Any, TRPOState]):
