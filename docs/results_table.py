@@ -16,15 +16,17 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(r"(<!-- zoo ?([a-z0-9 ]*)-->\n).*?(<!-- /zoo -->)", re.DOTALL)
 _HEADS = {
-    "en": ("zoo entry", "first → last", "result [95 % interval]", "oracle", "test tasks", "seeds", "training steps", "CPU min/seed"),
-    "zh": ("条目", "首次 → 末次", "结果 [95 % 区间]", "参照", "测试任务", "种子", "训练步数", "每种子 CPU 分钟"),
+    "en": ("zoo entry", "first → last", "result [95 % interval]", "oracle", "test tasks", "seeds", "train steps", "CPU min"),
+    "zh": ("条目", "首次 → 末次", "结果 [95 % 区间]", "参照", "测试任务", "种子", "训练步数", "CPU 分钟"),
 }
 _NONE = {"en": "*No trained entry is in the zoo yet.*", "zh": "*模型库尚无条目。*"}
 _NOTE = {
     "en": "Written from `zoo/*/card.json` by `python docs/results_table.py`. First → last: mean return in the first and the "
-    "last unit of experience in a new task; result: the return summed over the trial, or, after gradient steps, at the last one.",
+    "last unit of experience in a new task; result: the return summed over the trial, or after the last gradient step. "
+    "CPU minutes are of training, per seed.",
     "zh": "由 `python docs/results_table.py` 根据 `zoo/*/card.json` 生成。"
-    "首次 → 末次：新任务中第一个与最后一个经验单位的平均回报；结果：整个试验的累计回报；对梯度类方法则为最后一次梯度步之后的回报。",
+    "首次 → 末次：新任务中第一个与最后一个经验单位的平均回报；结果：整个试验的累计回报，"
+    "对梯度类方法则为最后一次梯度步之后的回报。CPU 分钟为每个种子的训练用时。",
 }
 
 

@@ -1,4 +1,4 @@
-"""A method of one's own: an inner that counts, with three meta-learned numbers, and the recipe that trains it.
+"""A method of one's own: an inner that counts, with two meta-learned numbers, and the recipe that trains it.
 
 From a terminal beside this file: `innerloop train --recipe 02_own_recipe:make --tasks bandit-k5-n10`.
 """
