@@ -82,7 +82,7 @@ class PPO(Outer[Any, PPOState]):
         c, scale = lives.chunks, state.scale
         reward, value, mask = (_flat(x) for x in (c.reward, c.value, c.mask))
         ahead = jnp.zeros((reward.shape[0], 1, reward.shape[2]))
-        v = value * scale.std + scale.mean[:, None]
+        v = value * scale.std + scale.mean[None, :, None]
         if self.bootstrap:
             ahead = jax.vmap(lambda life: replay(inner, state.meta, life)[1])(lives)[:, None] * scale.std + scale.mean[-1]
         v_next = jnp.concatenate([v[:, 1:], ahead], 1)
@@ -96,14 +96,14 @@ class PPO(Outer[Any, PPOState]):
         count = jnp.maximum(jnp.sum(mask, (0, 2)), 1)
         mean = jnp.sum(jnp.where(mask, returns, 0.0), (0, 2)) / count
         mean = keep * scale.mean + (1 - keep) * mean
-        variance = masked_mean((returns - mean[:, None]) ** 2, mask)
+        variance = masked_mean((returns - mean[None, :, None]) ** 2, mask)
         std = keep * scale.std + (1 - keep) * jnp.sqrt(variance + 1e-8)
         return ReturnScale(mean, std, jnp.ones(()))
 
     def update(self, inner: Inner, state: PPOState, lives: Lifetime, key: Array) -> tuple[PPOState, Metrics]:
         advantage, returns, mask = self.advantages(inner, state, lives)
         scale = self._rescale(state.scale, returns, mask)
-        target = (returns - scale.mean[:, None]) / scale.std
+        target = (returns - scale.mean[None, :, None]) / scale.std
         advantage = standardise(advantage, mask)
         optimiser = self._optimiser()
 
