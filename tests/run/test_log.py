@@ -203,9 +203,9 @@ def test_on_a_terminal_the_bar_shows_the_cycle(tmp_path):
         log.progress.enter(4)
     text = screen.getvalue()
     assert "above the bar" in text and "100%  ETA 0:00:00" in text
-    assert "1,000 of 1,000 steps · 125 steps/s · return 1.25 → 2.5" in text.replace("\u00a0", " ")
+    assert "1,000 of 1,000 steps · 125 steps/s · return 1.25 → 2.5" in text
     cycle = "1 initialise · 2 train in each task 25% · 3 learn from the inner loops 75% · 4 adapt to new tasks 0%"
-    assert cycle in text.replace("\u00a0", " ")
+    assert cycle in text
     assert text.endswith("\x1b[?25h")  # the cursor is back
 
 
@@ -222,3 +222,17 @@ def test_a_roll_back_hides_what_is_lived_again(tmp_path):
         log.write(3, 300, {"return": 30})
     assert [row["metrics"]["return"] for row in read_rows(tmp_path / "log.jsonl")] == [1, 2, 30]
     assert [(step, value) for step, _, value in scalars(tmp_path)] == [(100, 1), (200, 2), (300, 30)]
+
+
+def test_lines_are_broken_between_phases_only(tmp_path):
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=80, highlight=False, legacy_windows=False)
+    with RunLog(tmp_path, 10_000_000, console=console, clock=Clock(), title="rl2") as log:
+        metrics = {"return_first": 0.5, "return_last": 0.65, "masked": 0.01}
+        log.write(1, 2_500_000, metrics, {"mean": 6.44, "lo": 6.4, "hi": 6.47})
+        log.progress.enter(1, 2, 3)
+    lines = screen.getvalue().splitlines()[-5:]
+    assert lines[0].startswith("2,500,000 of 10,000,000 steps · return 0.5 → 0.65")
+    assert lines[1].startswith("held-out return 6.44 [6.4, 6.47] · 1% of tasks masked")
+    assert "1 initialise + 2 train in each task + 3 learn from the inner loops" in lines[2]
+    assert "4 adapt to new tasks" in lines[3]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+NAME = 24  # columns of the terminal for names at most; longer ones take two lines
 COLUMNS = 5  # points of the curve shown at most, so that the table fits 80 columns
 
 
@@ -17,37 +20,42 @@ def _pick(length: int) -> list[int]:
     return sorted({round(i * (length - 1) / (COLUMNS - 1)) for i in range(COLUMNS)})
 
 
+def _decimals(values: list[float]) -> int:
+    """Decimals that give the largest of them three digits."""
+    largest = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
+    return min(3, max(0, 2 - math.floor(math.log10(largest)))) if largest > 0 else 0
+
+
 def show(result: dict[str, Any], console: Console | None = None) -> None:
-    """Print what `innerloop evaluate` found."""
-    console = console or Console()
-    unit, curve = result["unit"], result["curve"]
+    """Print what `innerloop evaluate` found, within 80 columns."""
+    console = console or Console(highlight=False)
+    unit, curve, oracle = result["unit"], result["curve"], result["oracle"]
     shown = _pick(len(curve))
-    seeds = f", {len(result['seeds'])} seeds" if len(result["seeds"]) > 1 else ""
-    table = Table(
-        title=f"{result['recipe']} on {result['family']}: return at each {unit}",
-        caption=f"{result['tasks']:,} {result['split']} tasks{seeds}, {result['policy']} policy; 95 % intervals over "
-        f"{result['interval']}",
-    )
-    table.add_column("", no_wrap=True)
+    contenders = {result["recipe"]: result} | result["baselines"]
+    curves = {name: [c["curve"][i]["mean"] for i in shown if i < len(c.get("curve") or ())] for name, c in contenders.items()}
+    fine, whole = _decimals(curves[result["recipe"]]), _decimals([result["total"]["mean"]]) + 1
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column(unit, max_width=NAME)
     for i in shown:
-        table.add_column(
-            f"{unit} {curve[i]['experience']}" if i == 0 else str(curve[i]["experience"]), justify="right", no_wrap=True
-        )
+        table.add_column(str(curve[i]["experience"]), justify="right", no_wrap=True)
     table.add_column("last" if unit == "gradient step" else "total", justify="right", no_wrap=True)
-
-    def row(name: str, points: list[dict[str, float]], total: dict[str, float] | None, style: str = "") -> None:
-        cells = [f"{points[i]['mean']:.3g}" if i < len(points) else "" for i in shown]
-        end = f"{total['mean']:.4g} [{total['lo']:.4g}, {total['hi']:.4g}]" if total else ""
-        table.add_row(name, *cells, end, style=style)
-
-    row(result["recipe"], curve, result["total"], "bold")
-    for name, baseline in result["baselines"].items():
-        row(name, baseline.get("curve") or [], baseline.get("total"))
-    if result["oracle"]:
-        table.add_row(f"oracle: {result['oracle']['name']}", *[""] * len(shown), f"{result['oracle']['total']:.4g}")
-    console.print(table)
+    for number, (name, contender) in enumerate(contenders.items()):
+        cells = [f"{value:.{fine}f}" for value in curves[name]]
+        cells += [""] * (len(shown) - len(cells))
+        total = contender.get("total")
+        end = f"{total['mean']:.{whole}f} ± {(total['hi'] - total['lo']) / 2:.{whole}f}" if total else ""
+        table.add_row(name, *cells, end, style="" if number else "bold")
+    if oracle:
+        table.add_row(f"oracle: {oracle['name']}", *[""] * len(shown), f"{oracle['total']:.{whole}f}   " + " " * (whole + 2))
+    seeds = f", {len(result['seeds'])} seeds" if len(result["seeds"]) > 1 else ""
     gain = result["gain"]
-    console.print(f"gain from first to last {unit}: {gain['mean']:.3g} [{gain['lo']:.3g}, {gain['hi']:.3g}]")
+    console.print(f"[bold]{result['recipe']} on {result['family']}[/bold]: return at each {unit} in new tasks\n")
+    console.print(table)
+    console.print(
+        f"\n{result['tasks']:,} {result['split']} tasks{seeds}, {result['policy']} policy; ± is half of the 95 % interval over "
+        f"{result['interval']}.\nGain from first to last {unit}: {gain['mean']:.3g} [{gain['lo']:.3g}, {gain['hi']:.3g}].",
+        markup=False,
+    )
     if result["tiny"]:
         console.print("This family has a handful of tasks: all of them stand in every split.")
     if result["incomplete"]:

@@ -15,7 +15,6 @@ from typing import Any
 
 PHASES = {1: "initialise", 2: "train in each task", 3: "learn from the inner loops", 4: "adapt to new tasks"}
 TROUBLE = {"masked": "tasks masked", "discarded": "steps discarded", "skipped": "updates skipped"}  # shown if not 0
-_WITHIN = re.compile(r"(?<![·+]) (?![·+])")  # spaces at which no line is to be broken
 _RECENT = 64  # updates over which speed is measured
 
 
@@ -28,6 +27,17 @@ def _clock_face(seconds: float) -> str:
 
 def _figure(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def _flow(text: str, width: int) -> str:
+    """Break lines at " · " and " + " only."""
+    lines: list[str] = []
+    for piece in re.split(r" (?=[·+] )", text):
+        if lines and len(lines[-1]) + 1 + len(piece) <= width:
+            lines[-1] += " " + piece
+        else:
+            lines.append(piece.removeprefix("· "))
+    return "\n".join(lines)
 
 
 class Progress:
@@ -159,6 +169,6 @@ class Progress:
         line.add_column(no_wrap=True)
         state = Text(f"{self._percent():3.0f}%  ETA {_clock_face(self.left)}")
         line.add_row(ProgressBar(total=max(1, self.total), completed=min(self.steps, self.total)), state)
-        figures, cycle = (_WITHIN.sub("\u00a0", text) for text in (" · ".join(self._figures()), self._cycle()))
         rows: list[Any] = [Text(self.title, style="bold")] if self.title else []
+        figures, cycle = (_flow(text, self.console.width) for text in (" · ".join(self._figures()), self._cycle()))
         return Group(*rows, line, Text(figures), Text(cycle, style="dim"))
