@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -30,7 +31,7 @@ class Discrete:
 
     def encode(self, x: Array) -> Array:
         """int [...] → float32 [..., n], one-hot."""
-        return (x[..., None] == jnp.arange(self.n)).astype(jnp.float32)
+        return jax.nn.one_hot(x, self.n, dtype=jnp.float32)
 
 
 @dataclass(frozen=True)

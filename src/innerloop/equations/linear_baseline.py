@@ -30,8 +30,8 @@ def features(obs: Array, time: Array, mask: Array) -> Array:
     count = jnp.maximum(jnp.sum(weight), 1.0)
 
     def standard(x: Array) -> Array:
-        mean = jnp.sum(x * weight, 0) / count
-        std = jnp.sqrt(jnp.sum((x - mean) ** 2 * weight, 0) / count)
+        mean = jnp.sum(x * weight, 0, keepdims=True) / count
+        std = jnp.sqrt(jnp.sum((x - mean) ** 2 * weight, 0, keepdims=True) / count)
         return (x - mean) / jnp.where(std > 1e-6, std, 1.0)
 
     o = standard(jnp.clip(obs, -10.0, 10.0))

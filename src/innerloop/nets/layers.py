@@ -31,7 +31,8 @@ class Dense(eqx.Module):
         return Dense(scale * make(key, (inputs, outputs), jnp.float32), jnp.zeros(outputs))
 
     def __call__(self, x: Array) -> Array:
-        return x @ self.weight + self.bias
+        y = x @ self.weight
+        return y + jnp.broadcast_to(self.bias, y.shape)
 
 
 class Perceptron(eqx.Module):

@@ -39,12 +39,13 @@ class GRU(eqx.Module):
 
     def project(self, x: Array) -> Array:
         """The part of `step` that does not depend on the memory: a whole sequence's in one product."""
-        return x @ self.input + self.bias
+        y = x @ self.input
+        return y + jnp.broadcast_to(self.bias, y.shape)
 
     def step(self, h: Array, projected: Array) -> Array:
         """One step from `project(x)`."""
         r_x, z_x, n_x = jnp.split(projected, 3, axis=-1)
         r_h, z_h, n_h = jnp.split(h @ self.hidden, 3, axis=-1)
         r, z = jax.nn.sigmoid(r_x + r_h), jax.nn.sigmoid(z_x + z_h)
-        n = jnp.tanh(n_x + r * (n_h + self.candidate_bias))
+        n = jnp.tanh(n_x + r * (n_h + jnp.broadcast_to(self.candidate_bias, n_h.shape)))
         return n + z * (h - n)

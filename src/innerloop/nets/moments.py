@@ -30,7 +30,7 @@ class Moments(NamedTuple):
         keep = (mask.reshape(-1) & jnp.all(jnp.isfinite(x), -1))[:, None]
         n = jnp.sum(keep).astype(jnp.float32)
         mean = jnp.sum(jnp.where(keep, x, 0.0), 0) / jnp.maximum(n, 1.0)
-        square = jnp.sum(jnp.where(keep, (x - mean) ** 2, 0.0), 0)
+        square = jnp.sum(jnp.where(keep, (x - mean[None]) ** 2, 0.0), 0)
         total = jnp.maximum(self.count + n, 1.0)
         gap = mean - self.mean
         return Moments(self.count + n, self.mean + gap * n / total, self.square + square + gap**2 * self.count * n / total)
@@ -42,4 +42,5 @@ class Moments(NamedTuple):
 
     def standardise(self, x: Array, clip: float = 10.0) -> Array:
         """(x − mean) / std, clipped; x [..., D]."""
-        return jnp.clip((x - jax.lax.stop_gradient(self.mean)) / self.std(), -clip, clip)
+        mean, std = (jnp.broadcast_to(s, x.shape) for s in (jax.lax.stop_gradient(self.mean), self.std()))
+        return jnp.clip((x - mean) / std, -clip, clip)

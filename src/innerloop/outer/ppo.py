@@ -83,7 +83,7 @@ class PPO(Outer[Any, PPOState]):
         reward, value, mask = (_flat(x) for x in (c.reward, c.value, c.mask))
         reward, value = jnp.where(mask, reward, 0.0), jnp.where(mask, value, 0.0)
         ahead = jnp.zeros((reward.shape[0], 1, reward.shape[2]))
-        v = value * scale.std + scale.mean[:, None]
+        v = value * scale.std + scale.mean[None, :, None]
         if self.bootstrap:
             ahead = jax.vmap(lambda life: replay(inner, state.meta, life)[1])(lives)[:, None] * scale.std + scale.mean[-1]
         v_next = jnp.concatenate([v[:, 1:], ahead], 1)
@@ -97,7 +97,7 @@ class PPO(Outer[Any, PPOState]):
         count = jnp.maximum(jnp.sum(mask, (0, 2)), 1)
         mean = jnp.sum(jnp.where(mask, returns, 0.0), (0, 2)) / count
         mean = keep * scale.mean + (1 - keep) * mean
-        variance = masked_mean((returns - mean[:, None]) ** 2, mask)
+        variance = masked_mean((returns - mean[None, :, None]) ** 2, mask)
         std = keep * scale.std + (1 - keep) * jnp.sqrt(variance + 1e-8)
         return ReturnScale(mean, std, jnp.ones(()))
 
@@ -105,7 +105,7 @@ class PPO(Outer[Any, PPOState]):
         advantage, returns, mask = self.advantages(inner, state, lives)
         sound = jnp.all(jnp.isfinite(advantage) & jnp.isfinite(returns), (1, 2), keepdims=True)
         scale = self._rescale(state.scale, returns, mask & sound)
-        target = (returns - scale.mean[:, None]) / scale.std
+        target = (returns - scale.mean[None, :, None]) / scale.std
         # A task with a reward that is not finite must not reach the others' scale. Its own target stays as it is: so its
         # gradient is not finite, and `mean_gradient` leaves the task out and counts it.
         advantage = standardise(advantage, mask & sound)
@@ -129,7 +129,7 @@ class PPO(Outer[Any, PPOState]):
             batch = jax.tree.map(lambda x: x[rows], (lives, advantage, target))
             gradient, aux, bad = mean_gradient(loss, meta, batch)
             change, opt = optimiser.update(gradient, opt, meta)
-            return (optax.apply_updates(meta, change), opt), (aux | {"gradient": optax.global_norm(gradient)}, jnp.mean(bad))
+            return (optax.apply_updates(meta, change), opt), (aux | {"gradient": optax.tree.norm(gradient)}, jnp.mean(bad))
 
         tasks = mask.shape[0]
         size = tasks // self.minibatches
