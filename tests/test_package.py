@@ -9,7 +9,7 @@ import pytest
 
 import innerloop
 
-OWN = '''
+OWN = """
 from dataclasses import replace
 
 from innerloop.recipes import rl2
@@ -26,7 +26,7 @@ def tasks():
 
 def make(family, steps=None):
     return replace(rl2.make(family, steps), name="mine")
-'''
+"""
 
 
 def test_evaluate_is_a_verb_and_a_package():
