@@ -78,7 +78,8 @@ class PPO(Outer[Any, PPOState]):
         return state.meta
 
     def advantages(self, inner: Inner, state: PPOState, lives: Lifetime) -> tuple[Array, Array, Array]:
-        """Advantages, returns and mask, each [B, L, N] with L = K·T."""
+        """Advantages, returns and mask, each [B, L, N] with L = K·T. Before rows that are no transitions the recorded critic
+        stands for what follows; nothing that such rows hold reaches others."""
         c, scale = lives.chunks, state.scale
         reward, value, mask = (_flat(x) for x in (c.reward, c.value, c.mask))
         ahead = jnp.zeros((reward.shape[0], 1, reward.shape[2]))
@@ -86,9 +87,9 @@ class PPO(Outer[Any, PPOState]):
         if self.bootstrap:
             ahead = jax.vmap(lambda life: replay(inner, state.meta, life)[1])(lives)[:, None] * scale.std + scale.mean[-1]
         v_next = jnp.concatenate([v[:, 1:], ahead], 1)
-        stops = ~mask
-        cut = jax.vmap(jax.vmap(gae, (1, 1, 1, 1, 1, None, None), 1), (0, 0, 0, 0, 0, None, None))
-        advantage = cut(reward, v, v_next, stops, stops, self.discount, self.gae_lambda)
+        gap = ~mask | jnp.concatenate([~mask[:, 1:], jnp.zeros_like(mask[:, :1])], 1)  # no transition here or behind
+        over = jax.vmap(jax.vmap(gae, (1, 1, 1, 1, 1, None, None), 1), (0, 0, 0, 0, 0, None, None))
+        advantage = over(reward, v, v_next, gap, ~mask, self.discount, self.gae_lambda)
         return advantage, advantage + v, mask
 
     def _rescale(self, scale: ReturnScale, returns: Array, mask: Array) -> ReturnScale:
@@ -102,6 +103,8 @@ class PPO(Outer[Any, PPOState]):
 
     def update(self, inner: Inner, state: PPOState, lives: Lifetime, key: Array) -> tuple[PPOState, Metrics]:
         advantage, returns, mask = self.advantages(inner, state, lives)
+        sound = jnp.all(jnp.isfinite(returns) | ~mask, (1, 2), keepdims=True)  # [B, 1, 1]; the others are masked in `loss`
+        mask &= sound
         scale = self._rescale(state.scale, returns, mask)
         target = (returns - scale.mean[None, :, None]) / scale.std
         advantage = standardise(advantage, mask)
