@@ -1,18 +1,26 @@
 """innerloop: deep meta-reinforcement learning. Agents that learn new tasks in a few episodes."""
 
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from innerloop import evaluate as evaluate
 from innerloop.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from innerloop.api import (
-        Run as Run,
-        digest as digest,
-        evaluate as evaluate,
-        report as report,
-        resume as resume,
-        train as train,
-    )
+    from innerloop.api import Run as Run, digest as digest, report as report, resume as resume, train as train
+
+
+class _Verb(ModuleType):
+    """The package `innerloop.evaluate`, which bears the name of a verb and so can be called as one."""
+
+    def __call__(self, path: Any, **options: Any) -> dict[str, Any]:
+        """See `innerloop.evaluation.evaluate`."""
+        from innerloop import api
+
+        return api.evaluate(path, **options)
+
+
+evaluate.__class__ = _Verb
 
 __all__ = ["Run", "__version__", "digest", "evaluate", "report", "resume", "train"]
 

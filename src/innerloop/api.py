@@ -6,10 +6,11 @@ the run folder is on disk.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,36 +38,51 @@ class Run:
         return report([self.path], out)
 
 
+@contextmanager
+def _asked() -> Iterator[None]:
+    """Whatever a name or a value is refused with is a ConfigError."""
+    from innerloop.run.settings import ConfigError
+
+    try:
+        yield
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
 def resolve(request: Mapping[str, Any]) -> tuple[Recipe, Family]:
     """The full recipe and its family from what was asked for: {"recipe", "tasks", "steps", "file", "settings"}.
 
     Raises:
-        ValueError: an unknown name or a setting that does not fit; nothing has been compiled.
+        ConfigError: an unknown name or a setting that does not fit; nothing has been compiled.
     """
-    from innerloop.registry import maker
-    from innerloop.run.config import assign, override
-    from innerloop.tasks.names import family as find
+    with _asked():
+        from innerloop.registry import maker
+        from innerloop.run.config import assign, override
+        from innerloop.tasks.names import family as find
 
-    family = find(request["tasks"])
-    recipe = maker(request["recipe"])(family, request.get("steps"))
-    family = find(recipe.family)
-    recipe = override(recipe, request.get("file") or {})
-    for name, value in (request.get("settings") or {}).items():
-        recipe = assign(recipe, name, value)
-    return recipe.settled(), family
+        family = find(request["tasks"])
+        recipe = maker(request["recipe"])(family, request.get("steps"))
+        family = find(recipe.family)
+        recipe = override(recipe, request.get("file") or {})
+        for name, value in (request.get("settings") or {}).items():
+            recipe = assign(recipe, name, value)
+        return recipe.settled(), family
 
 
 def recover(stored: Mapping[str, Any]) -> tuple[Recipe, Family]:
     """The full recipe and its family from the content of recipe.json."""
-    from innerloop.registry import maker
-    from innerloop.run.config import override
-    from innerloop.tasks.names import family as find
-
     if "inner" not in stored:
         return resolve(stored["request"])
-    settings = {name: value for name, value in stored.items() if name != "request"}
-    family = find(settings["family"])
-    return override(maker(stored["request"]["recipe"])(family), settings).settled(), family
+    with _asked():
+        from innerloop.registry import maker
+        from innerloop.run.config import override
+        from innerloop.tasks.names import family as find
+
+        settings = {name: value for name, value in stored.items() if name != "request"}
+        family = find(settings["family"])
+        return override(maker(stored["request"]["recipe"])(family), settings).settled(), family
 
 
 def train(
@@ -85,7 +101,7 @@ def train(
 
     Args:
         recipe: a name from `innerloop list`, or "package.module:make".
-        tasks: the name of a family.
+        tasks: the name of a family from `innerloop list`, or "package.module:make".
         seed: one, or several to be trained one after the other in OUT/seed-N.
         steps: environment steps; None takes the recipe's preset.
         out: the run folder; None names one in runs/.
@@ -96,41 +112,112 @@ def train(
         the run, or the list of runs if several seeds were given.
 
     Raises:
-        ValueError: bad settings, before anything compiles. FolderError: the folder is occupied.
+        ConfigError: bad settings, before anything compiles. FolderError: the folder is occupied.
     """
     if not isinstance(recipe, str):
         recipe = f"{recipe.__module__}:{recipe.__qualname__}"
     request = {"recipe": recipe, "tasks": tasks, "steps": steps, "file": dict(file or {}), "settings": dict(settings or {})}
-    path = Path(out) if out is not None else _free_name(f"{recipe.replace(':', '.')}-{tasks}")
+    path = Path(out) if out is not None else _free_name(f"{recipe}-{tasks}".replace(":", "."))
     several = not isinstance(seed, int)
     seeds = list(seed) if not isinstance(seed, int) else [seed]
-    runs = []
-    for one in seeds:
-        where = seed_folder(path, one) if several else path
-        again = list(command) or _command(request, one, where)
-        with RunFolder.create(where, {"request": request}, command=again, seed=one) as run:
-            runs.append(_trained(run, one, quiet, new=True))
+    with ExitStack() as stack:
+        folders, new = [], _new_parents(path)
+        for one in seeds:  # all of them first, so that an interrupted command can be resumed as a whole
+            where = seed_folder(path, one) if several else path
+            again = list(command) or _command(request, one, where)
+            folder = RunFolder.create(where, {"request": request}, command=again, seed=one)
+            stack.callback(_let_go, folder)
+            folders.append(folder)
+        try:
+            recipe, family = resolve(request)
+        except ValueError:
+            _take_back(folders, new)
+            raise
+        runs = _each([lambda folder=folder: _trained(folder, recipe, family, quiet) for folder in folders])
     return runs if several else runs[0]
+
+
+def _each(trainings: Sequence[Callable[[], Run]]) -> list[Run]:
+    """One after the other; one that diverges does not stop the others, and is raised at the end."""
+    from innerloop.run.ending import Diverged
+
+    runs, diverged = [], None
+    for training in trainings:
+        try:
+            runs.append(training())
+        except Diverged as error:
+            diverged = error
+    if diverged is not None:
+        raise diverged
+    return runs
+
+
+def _new_parents(path: Path) -> list[Path]:
+    """`path` and its parents, as far as they do not exist; the innermost first."""
+    return [p for p in (path, *path.parents) if not p.exists()]
+
+
+def _let_go(folder: RunFolder) -> None:
+    """Give back a folder whose turn did not come."""
+    if folder.held:
+        folder.close("interrupted")
+
+
+def _take_back(folders: Sequence[RunFolder], parents: Sequence[Path]) -> None:
+    """Remove runs that were refused, and the folders made for them."""
+    for folder in folders:
+        folder.close("failed")
+        shutil.rmtree(folder.path)
+    for parent in parents:
+        if parent.is_dir() and not any(parent.iterdir()):
+            parent.rmdir()
 
 
 def resume(path: str | Path, *, quiet: bool = False) -> list[Run]:
     """Go on with the run (or runs) in `path`, bit for bit; finished ones are left as they are."""
-    runs = []
-    for found in members(path):
-        if found.status == "finished":
-            runs.append(Run(found.path, digest(found.path)))
-            continue
-        with RunFolder.resume(found.path) as run:
-            runs.append(_trained(run, int(run.record["seed"]), quiet, new=False))
-    return runs
+    return _each([lambda found=found: _resumed(found, quiet) for found in members(path)])
+
+
+def _resumed(found: RunFolder, quiet: bool) -> Run:
+    if found.status == "finished":
+        return Run(found.path, digest(found.path))
+    with RunFolder.resume(found.path) as run:
+        return _trained(run, *recover(run.recipe), quiet)
+
+
+def _trained(run: RunFolder, recipe: Recipe, family: Family, quiet: bool) -> Run:
+    if "inner" not in run.recipe:
+        from innerloop.run.config import as_dict
+
+        run.write_recipe(as_dict(recipe) | {"request": run.recipe["request"]})
+    from innerloop.run.train import train as run_training
+    from innerloop.worlds import world_of
+
+    before = float(run.record.get("cpu_seconds", 0.0)) - _cpu_seconds()
+    with run:
+        try:
+            final = run_training(recipe, family, run, world_of, seed=int(run.record["seed"]), quiet=quiet)
+        finally:
+            with suppress(OSError):  # a full disk must not hide why the run ended
+                run.update(cpu_seconds=round(before + _cpu_seconds(), 1))
+    return Run(run.path, final)
 
 
 def _command(request: Mapping[str, Any], seed: int, out: Path) -> list[str]:
     words = ["innerloop", "train", request["recipe"], "--tasks", request["tasks"], "--seed", str(seed)]
     words += ["--steps", str(request["steps"])] if request["steps"] else []
-    for name, value in request["settings"].items():
-        words += ["--set", f"{name}={value}"]
+    for name, value in [*_flat(request["file"]), *request["settings"].items()]:
+        words += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
     return [*words, "--out", str(out)]
+
+
+def _flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """{"outer": {"lr": 1}} → ("outer.lr", 1)"""
+    for name, value in nested.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def _free_name(stem: str) -> Path:
@@ -138,31 +225,6 @@ def _free_name(stem: str) -> Path:
     while (path := Path("runs") / f"{stem}-{number}").exists():
         number += 1
     return path
-
-
-def _trained(run: RunFolder, seed: int, quiet: bool, new: bool) -> Run:
-    sys.path.insert(0, "")  # a user's own recipe lies beside where the command is run
-    try:
-        try:
-            recipe, family = recover(run.recipe)
-        except ValueError:
-            if new:
-                run.close("failed")
-                shutil.rmtree(run.path)
-            raise
-        if "inner" not in run.recipe:
-            from innerloop.run.config import as_dict
-
-            run.write_recipe(as_dict(recipe) | {"request": run.recipe["request"]})
-        from innerloop.run.train import train as run_training
-        from innerloop.worlds import world_of
-
-        before = float(run.record.get("cpu_seconds", 0.0)) - _cpu_seconds()
-        final = run_training(recipe, family, run, world_of, seed=seed, quiet=quiet)
-        run.update(cpu_seconds=round(before + _cpu_seconds(), 1))
-        return Run(run.path, final)
-    finally:
-        sys.path.remove("")
 
 
 def _cpu_seconds() -> float:
@@ -211,11 +273,11 @@ def load(path: str | Path) -> tuple[Recipe, Family, Any, str]:
     recipe, family = recover(read_json(path / "recipe.json"))
     if (path / "weights").is_dir():
         like = jax.eval_shape(recipe.inner.init, jax.random.key(0))
-        meta, _ = checkpoint.load_meta(path / "weights", like)
-        return recipe, family, meta, checkpoint.digest(meta)
+        meta, card = checkpoint.load_meta(path / "weights", like)
+        return recipe, family, meta, card["training_digest"]
     world = world_of(family, workers=0)
     like = jax.eval_shape(lambda: Trainer(recipe, family, world).first(0))
-    carried, manifest = checkpoint.restore(path, like)
+    carried, manifest = checkpoint.restore(path, like, resuming=False)
     return recipe, family, recipe.outer.meta(carried.outer), manifest["digest"]
 
 

@@ -102,26 +102,49 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status."""
+    """Run the command line; the exit status: 0, 1 where a run failed, 2 where what was asked cannot be done, 130 on Ctrl-C."""
     args = parser().parse_args(argv)
-    from innerloop.run.folder import FolderError
-
+    if "" not in sys.path:
+        sys.path.append("")  # a user's own recipe lies beside where the command is run
     try:
         return globals()[f"_{args.verb}"](args) or 0
-    except (ValueError, FolderError) as error:
-        print(f"innerloop {args.verb}: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
-        print("interrupted; `innerloop train --resume` goes on from the last checkpoint", file=sys.stderr)
+        print(f"innerloop {args.verb}: interrupted" + _advice(args), file=sys.stderr)
         return 130
+    except BrokenPipeError:  # `innerloop list | head`
+        sys.stderr.close()
+        return 1
+    except Exception as error:
+        status = _status(error)
+        if status is None:
+            raise
+        print(f"innerloop {args.verb}: {error}", file=sys.stderr)
+        return status
+
+
+def _advice(args: argparse.Namespace) -> str:
+    return "; `innerloop train --resume DIR` goes on from the last checkpoint." if args.verb == "train" else "."
+
+
+def _status(error: Exception) -> int | None:
+    """The exit status of an error whose message is meant for the user; None for a bug, which shows its traceback."""
+    from innerloop.run.ending import Diverged
+    from innerloop.run.folder import FolderError
+    from innerloop.run.settings import ConfigError
+
+    if isinstance(error, (ConfigError, FolderError)):
+        return 2
+    faults = sys.modules.get("innerloop.worlds.faults")  # loaded only where there are environments
+    expected = (Diverged, OSError, faults.HostFaults) if faults else (Diverged, OSError)
+    return 1 if isinstance(error, expected) else None
 
 
 def _request(args: argparse.Namespace) -> dict[str, Any]:
-    from innerloop.run.settings import parse_settings, read_toml
+    from innerloop.run.settings import ConfigError, parse_settings, read_toml
 
     recipe = getattr(args, "own", None) or args.recipe
     if not recipe or not args.tasks:
-        raise ValueError("give a recipe and --tasks, for example: rl2 --tasks bandit-k5-n10 (see `innerloop list`).")
+        raise ConfigError("give a recipe and --tasks, for example: rl2 --tasks bandit-k5-n10 (see `innerloop list`).")
     file = read_toml(args.config) if args.config else {}
     return {"recipe": recipe, "tasks": args.tasks, "steps": args.steps, "file": file, "settings": parse_settings(args.set)}
 
@@ -131,7 +154,9 @@ def _train(args: argparse.Namespace) -> None:
 
     if args.resume:
         if args.recipe or args.own or args.tasks or args.set or args.config or args.out or args.steps:
-            raise ValueError("--resume goes on with the recipe in the folder and takes no other setting.")
+            from innerloop.run.settings import ConfigError
+
+            raise ConfigError("--resume goes on with the recipe in the folder and takes no other setting.")
         runs = api.resume(args.resume, quiet=args.quiet)
     else:
         request = _request(args)
@@ -145,12 +170,15 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
+    from rich.console import Console
+
     from innerloop import api
 
-    result = api.evaluate(
-        args.run, tasks=args.tasks, seed=args.seed, split=args.split, deterministic=args.deterministic,
-        baselines=not args.no_baselines, workers=args.workers,
-    )  # fmt: skip
+    with Console(stderr=True).status("adapting to held-out tasks: the run, then its baselines"):
+        result = api.evaluate(
+            args.run, tasks=args.tasks, seed=args.seed, split=args.split, deterministic=args.deterministic,
+            baselines=not args.no_baselines, workers=args.workers,
+        )  # fmt: skip
     if args.json:
         print(json.dumps(result, allow_nan=False))
         return
@@ -191,9 +219,13 @@ def _check(args: argparse.Namespace) -> int:
     from innerloop import api
 
     if args.env:
+        from innerloop.run.settings import ConfigError
         from innerloop.worlds.check import check_environment
 
-        problems = check_environment(args.env)
+        try:
+            problems = check_environment(args.env)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
         for problem in problems:
             print(f"✗ {problem}")
         print(f"{args.env}: {len(problems)} problem(s)" if problems else f"✓ {args.env} is ready to be adapted to")
@@ -205,9 +237,13 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _zoo(args: argparse.Namespace) -> None:
+    from innerloop.run.settings import ConfigError
     from innerloop.shelf import put
 
-    print(put(args.run, args.name, args.to))
+    try:
+        print(put(args.run, args.name, args.to))
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from innerloop.evaluate.adaptation import Evaluator, totals
 from innerloop.evaluate.statistics import Interval, over_seeds, over_tasks
 from innerloop.run.config import Recipe
 from innerloop.run.folder import members, read_json, write_json
+from innerloop.run.settings import ConfigError
 from innerloop.tasks.family import Family
 from innerloop.worlds import world_of
 
@@ -48,7 +49,7 @@ def evaluate(
         {"run", "recipe", "family", "split", "tasks", "seed", "unit", "policy", "curve": [{"experience", "mean", "lo", "hi"}],
         "total": {"mean", "lo", "hi"}, "gain" (first to last unit, paired), "baselines": {name: {"curve", "total"}},
         "oracle": {"name", "total"} or None, "seeds", "interval", "tiny", "incomplete"}; also written to
-        evaluation.json in the folder, with a table of some tasks.
+        evaluation.json in a run's folder, with a table of some tasks.
     """
     folder = api.locate(path)
     runs = [folder] if (folder / "weights").is_dir() else [run.path for run in members(folder)]
@@ -59,7 +60,7 @@ def evaluate(
         family = family.split(split)
         count = tasks or (1000 if family.on_device else 40)
         if count < 2:
-            raise ValueError(f"--tasks {count}: an interval needs at least 2 tasks.")
+            raise ConfigError(f"--tasks {count}: an interval needs at least 2 tasks.")
         world = world_of(family, workers=recipe.workers if workers is None else workers)
         try:
             inner = recipe.inner.with_plan(recipe.evaluation)
@@ -94,18 +95,21 @@ def evaluate(
         "total": _over(np.stack([totals(r, recipe.unit) for r in stacked])).point(),
         "gain": _over(stacked[:, :, -1] - stacked[:, :, 0]).point(),
         "first_gain": _over(stacked[:, :, min(1, stacked.shape[2] - 1)] - stacked[:, :, 0]).point(),
-        "baselines": known["baselines"] | shared.get("baselines", {}),
+        "baselines": shared.get("baselines", {}) | known["baselines"],
         "oracle": known["oracle"],
         "seeds": seeds,
         "interval": curve.over,
         "tiny": family.tiny,
         "incomplete": int(sum(len(r) for r in per_seed) - sum(len(r) for r in whole)),
     }
-    try:
-        write_json(folder / "evaluation.json", result | {"per_task": table})
-    except OSError:
-        pass  # a zoo entry may lie where nothing can be written
+    _keep(folder / "evaluation.json", result | {"per_task": table})
     return result
+
+
+def _keep(path: Path, value: dict[str, Any]) -> None:
+    """Write beside a run. What the zoo ships stays as it was shipped."""
+    if not (path.parent / "weights").is_dir():
+        write_json(path, value)
 
 
 def _known(name: str, unit: str) -> dict[str, Any]:
@@ -144,10 +148,7 @@ def _baselines(
     out = {}
     for i, (name, (inner, takes_meta)) in enumerate(registry.baselines(recipe, family).items()):
         out[name] = _measured(inner, takes_meta, about, recipe, family, world, meta, jax.random.fold_in(key, 1000 + i))
-    try:
-        write_json(cache, {"about": about, "baselines": out})
-    except OSError:
-        pass
+    _keep(cache, {"about": about, "baselines": out})
     return out
 
 

@@ -26,11 +26,9 @@ RECIPES = {  # name: (module, one line)
 def maker(name: str) -> Callable[..., Recipe]:
     """The `make(family, steps=None)` of a recipe, or of "package.module:make"; ValueError for an unknown name."""
     if ":" in name:
-        module, _, attribute = name.partition(":")
-        try:
-            return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise ValueError(f"--recipe {name!r} cannot be imported: {error}. Give package.module:make.") from None
+        from innerloop.tasks.names import imported
+
+        return imported(name, "--recipe")
     if name not in RECIPES:
         near = difflib.get_close_matches(name, RECIPES, 1, 0.4)
         hint = f" Did you mean {near[0]}?" if near else ""

@@ -12,6 +12,8 @@ from innerloop import api
 from innerloop.run import checkpoint
 from innerloop.run.folder import check_name, members, read_json, write_json
 
+_RESULT = ("split", "tasks", "seed", "unit", "policy", "curve", "total", "gain", "first_gain", "seeds", "interval", "oracle")
+
 
 def put(run: Path, name: str, shelf: Path) -> Path:
     """Write SHELF/NAME from a run, or from the first seed of several (never the best); its path.
@@ -43,9 +45,7 @@ def put(run: Path, name: str, shelf: Path) -> Path:
         "cpu_seconds": [r.get("cpu_seconds") for r in records],
         "versions": records[0]["versions"],
         "training_digest": digest,
-        "result": {
-            k: evaluation[k] for k in ("split", "tasks", "seed", "unit", "policy", "curve", "total", "gain", "seeds", "oracle")
-        },
+        "result": {name: evaluation[name] for name in _RESULT},
     }
     checkpoint.save_meta(target / "weights", meta, {"name": name, "training_digest": digest})
     for file in ("recipe.json", "run.json"):

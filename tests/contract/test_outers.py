@@ -14,7 +14,7 @@ from registry import FAMILIES, METHODS, PAIRS, Case, defined, lived, small
 import innerloop.outer
 from innerloop import registry
 from innerloop.core import Outer
-from innerloop.run.train import Trainer
+from innerloop.run.trainer import Trainer
 from innerloop.tasks.names import examples, family
 from innerloop.worlds import DeviceWorld
 

@@ -16,7 +16,7 @@ from agreement import same
 from registry import FAMILIES, METHODS, PAIRS, Case, small
 
 from innerloop.run import checkpoint
-from innerloop.run.train import Trainer
+from innerloop.run.trainer import Trainer
 from innerloop.worlds import DeviceWorld
 
 RECIPES = [case for case in PAIRS if any(case.recipe == m.recipe for m in METHODS) and case.family.name == FAMILIES[0]]

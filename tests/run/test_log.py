@@ -175,18 +175,19 @@ def test_without_a_terminal_plain_lines_come_now_and_then(tmp_path):
         for i in range(10):
             with log.phase(2, 3):
                 clock.now += 4
-            log.write(i, 100 * (i + 1), {"return": i / 3}, {"mean": 6.5, "lo": 6.0, "hi": 7.0} if i == 5 else None)
+            metrics = {"return_first": i / 3, "return_last": 2.0, "masked": i / 10, "loss": 0.1}
+            log.write(i, 100 * (i + 1), metrics, {"mean": 6.5, "lo": 6.0, "hi": 7.0} if i == 5 else None)
     lines = screen.getvalue().splitlines()
     assert lines[:3] == [
         "rl2 · bandit · seed 7",
         "phase 1 initialise",
         "phase 2 train in each task + 3 learn from the inner loops",
     ]
-    assert [line.split("%")[0].strip() for line in lines[3:]] == ["10", "40", "70", "100"]
-    assert "400 of 1,000 steps  25 steps/s  ETA 0:00:24  return 1  " in lines[4]
+    assert [line.split("%")[0].strip() for line in lines[3:-1]] == ["10", "40", "70", "100"]
+    assert lines[4] == " 40% · ETA 0:00:24 · 400 of 1,000 steps · 25 steps/s · return 1 → 2 · 30% of tasks masked"
     assert "held-out return 6.5 [6, 7]" in lines[5] and "held-out" not in lines[4]
-    cycle = "1 initialise 5% · 2 train in each task + 3 learn from the inner loops 95% · 4 adapt to new tasks"
-    assert lines[-1].endswith(cycle)
+    cycle = "time: 1 initialise 5% · 2 train in each task + 3 learn from the inner loops 95% · 4 adapt to new tasks"
+    assert lines[-1] == cycle
 
 
 def test_on_a_terminal_the_bar_shows_the_cycle(tmp_path):
@@ -197,15 +198,27 @@ def test_on_a_terminal_the_bar_shows_the_cycle(tmp_path):
                 clock.now += 1
             with log.phase(3):
                 clock.now += 3
-            log.write(i, 500 * (i + 1), {"return": 1.25})
+            log.write(i, 500 * (i + 1), {"return_first": 1.25, "return_last": 2.5})
         logging.getLogger("innerloop").warning("above the bar")
         log.progress.enter(4)
     text = screen.getvalue()
-    assert "above the bar" in text and "100%  1,000 of 1,000 steps  125 steps/s" in text and "return 1.25" in text
-    assert "1 initialise · 2 train in each task 25% · 3 learn from the inner loops 75% · 4 adapt to new tasks 0%" in text
+    assert "above the bar" in text and "100%  ETA 0:00:00" in text
+    assert "1,000 of 1,000 steps · 125 steps/s · return 1.25 → 2.5" in text.replace("\u00a0", " ")
+    cycle = "1 initialise · 2 train in each task 25% · 3 learn from the inner loops 75% · 4 adapt to new tasks 0%"
+    assert cycle in text.replace("\u00a0", " ")
     assert text.endswith("\x1b[?25h")  # the cursor is back
 
 
 def test_an_unknown_phase_is_refused(tmp_path):
     with open_log(tmp_path) as log, pytest.raises(ValueError, match=r"4 \(adapt to new tasks\)"), log.phase(5):
         pass
+
+
+def test_a_roll_back_hides_what_is_lived_again(tmp_path):
+    with open_log(tmp_path) as log:
+        for i in range(1, 5):
+            log.write(i, 100 * i, {"return": i})
+        log.rewind(2, 200)
+        log.write(3, 300, {"return": 30})
+    assert [row["metrics"]["return"] for row in read_rows(tmp_path / "log.jsonl")] == [1, 2, 30]
+    assert [(step, value) for step, _, value in scalars(tmp_path)] == [(100, 1), (200, 2), (300, 30)]

@@ -6,6 +6,7 @@ from walks import DeviceWalk, HostWalk, setup, walks
 
 from innerloop.core import Plan, replay
 from innerloop.worlds import DeviceWorld, HostWorld, world_of
+from innerloop.worlds.policy import policy_of
 
 GOALS = [2.0, -1.0, 0.0]
 
@@ -75,12 +76,12 @@ def test_second_life_compiles_nothing_and_equals_itself(world):
     inner, meta = setup(Plan(2, 10, 3))
     w = world(HostWalk(), workers=0)
     first, _ = w.live(inner, meta, walks(GOALS, noise=0.5), jax.random.key(1))
-    (policy,) = w._policies.values()
-    sizes = [f._cache_size() for f in (policy.begin, policy.act, policy.learn)]
+    policy = policy_of(inner, False, True, str(jax.random.key_impl(jax.random.key(0))))
+    functions = policy.keys, policy.begin, policy.act, policy.learn
+    sizes = [f._cache_size() for f in functions]
     w.live(inner, jax.tree.map(lambda x: x * 1.1, meta), walks([1.0] * 3), jax.random.key(2))
     again, _ = w.live(setup(Plan(2, 10, 3))[0], meta, walks(GOALS, noise=0.5), jax.random.key(1))
-    assert list(w._policies.values()) == [policy]
-    assert sizes == [f._cache_size() for f in (policy.begin, policy.act, policy.learn)] == [1, 1, 1]
+    assert sizes == [f._cache_size() for f in (policy.keys, policy.begin, policy.act, policy.learn)]
     same(first, again)
 
 

@@ -46,9 +46,7 @@ def fit(design: Array, target: Array, ridge: float = 1e-5) -> Array:
     gram = design.T @ design + ridge * design.shape[0] * jnp.eye(design.shape[1], dtype=design.dtype)
     factor = jax.scipy.linalg.cho_factor(gram)
     solution = jax.scipy.linalg.cho_solve(factor, design.T @ target)
-    solution += jax.scipy.linalg.cho_solve(
-        factor, design.T @ (target - design @ solution) - (gram @ solution - design.T @ (design @ solution))
-    )
+    solution += jax.scipy.linalg.cho_solve(factor, design.T @ target - gram @ solution)
     return design @ solution
 
 

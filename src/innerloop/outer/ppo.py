@@ -78,10 +78,11 @@ class PPO(Outer[Any, PPOState]):
         return state.meta
 
     def advantages(self, inner: Inner, state: PPOState, lives: Lifetime) -> tuple[Array, Array, Array]:
-        """Advantages, returns and mask, each [B, L, N] with L = K·T. Before rows that are no transitions the recorded critic
+        """Advantages, returns and mask, each [B, L, N] with L = K·T. Before rows that are no transitions the mean return
         stands for what follows; nothing that such rows hold reaches others."""
         c, scale = lives.chunks, state.scale
         reward, value, mask = (_flat(x) for x in (c.reward, c.value, c.mask))
+        reward, value = jnp.where(mask, reward, 0.0), jnp.where(mask, value, 0.0)
         ahead = jnp.zeros((reward.shape[0], 1, reward.shape[2]))
         v = value * scale.std + scale.mean[None, :, None]
         if self.bootstrap:
@@ -103,11 +104,12 @@ class PPO(Outer[Any, PPOState]):
 
     def update(self, inner: Inner, state: PPOState, lives: Lifetime, key: Array) -> tuple[PPOState, Metrics]:
         advantage, returns, mask = self.advantages(inner, state, lives)
-        sound = jnp.all(jnp.isfinite(returns) | ~mask, (1, 2), keepdims=True)  # [B, 1, 1]; the others are masked in `loss`
-        mask &= sound
-        scale = self._rescale(state.scale, returns, mask)
+        sound = jnp.all(jnp.isfinite(advantage) & jnp.isfinite(returns), (1, 2), keepdims=True)
+        scale = self._rescale(state.scale, returns, mask & sound)
         target = (returns - scale.mean[None, :, None]) / scale.std
-        advantage = standardise(advantage, mask)
+        # A task with a reward that is not finite must not reach the others' scale. Its own target stays as it is: so its
+        # gradient is not finite, and `mean_gradient` leaves the task out and counts it.
+        advantage = standardise(advantage, mask & sound)
         optimiser = self._optimiser()
 
         def loss(meta: Any, one: tuple[Lifetime, Array, Array]) -> tuple[Array, Metrics]:
@@ -128,7 +130,7 @@ class PPO(Outer[Any, PPOState]):
             batch = jax.tree.map(lambda x: x[rows], (lives, advantage, target))
             gradient, aux, bad = mean_gradient(loss, meta, batch)
             change, opt = optimiser.update(gradient, opt, meta)
-            return (optax.apply_updates(meta, change), opt), (aux | {"gradient": optax.global_norm(gradient)}, jnp.mean(bad))
+            return (optax.apply_updates(meta, change), opt), (aux | {"gradient": optax.tree.norm(gradient)}, jnp.mean(bad))
 
         tasks = mask.shape[0]
         size = tasks // self.minibatches

@@ -65,10 +65,11 @@ def clean(folder: Folder) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _prune(folder: Folder, step: int, keep: int, hook: Hook | None) -> None:
-    """After `step` was saved: drop all but the last `keep` up to it, and later ones, from which the run went back."""
+def _prune(folder: Folder, step: int, keep: int, pinned: int | None, hook: Hook | None) -> None:
+    """After `step` was saved: drop all but `pinned` and the last `keep` up to it, and later ones, from which the run went
+    back."""
     found = _found(folder)
-    kept = [s for s in found if s <= step][-max(1, keep) :]
+    kept = [s for s in found if s <= step][-max(1, keep) :] + [pinned]
     for old in [s for s in found if s not in kept]:
         dropped = found[old].with_name(f".tmp-dropped-{old}-{os.getpid()}")
         found[old].rename(dropped)
@@ -77,11 +78,13 @@ def _prune(folder: Folder, step: int, keep: int, hook: Hook | None) -> None:
         shutil.rmtree(dropped, ignore_errors=True)
 
 
-def _store(folder: Folder, host: list[Leaf], manifest: dict[str, Any], keep: int, hook: Hook | None) -> None:
+def _store(
+    folder: Folder, host: list[Leaf], manifest: dict[str, Any], keep: int, hook: Hook | None, pinned: int | None = None
+) -> None:
     hook, step = hook or sealed.environment_hook(), manifest["step"]
     parent = max((s for s in _found(folder) if s < step), default=None)
     sealed.write(_home(folder) / _name(step), host, {**manifest, "parent": parent}, hook)
-    _prune(folder, step, keep, hook)
+    _prune(folder, step, keep, pinned, hook)
     if hook:
         hook("pruned")
 
@@ -115,8 +118,11 @@ class Saver:
         self._step, self._problem = -1, None
         clean(folder)
 
-    def save(self, step: int, tree: Any, *, extra: dict[str, Any]) -> None:
+    def save(self, step: int, tree: Any, *, extra: dict[str, Any], pinned: int | None = None) -> None:
         """Like `checkpoint.save`; waits first for the save before, so that at most one is under way.
+
+        Args:
+            pinned: the step of a checkpoint that is kept beside the last few.
 
         Raises:
             NonFinite, TypeError, ValueError: at once, before anything is written.
@@ -124,7 +130,7 @@ class Saver:
         self.wait()
         manifest, host = sealed.prepare(step, tree, extra, copy=True)
         self._step = step
-        self._thread = threading.Thread(target=self._run, args=(host, manifest), name="checkpoint", daemon=False)
+        self._thread = threading.Thread(target=self._run, args=(host, manifest, pinned), name="checkpoint", daemon=False)
         self._thread.start()
 
     def wait(self) -> bool:
@@ -137,10 +143,10 @@ class Saver:
                 _log.warning("The checkpoint of step %d could not be saved (%s); %s.", self._step, self._problem, have)
         return self._problem is None
 
-    def _run(self, host: list[Leaf], manifest: dict[str, Any]) -> None:
+    def _run(self, host: list[Leaf], manifest: dict[str, Any], pinned: int | None) -> None:
         self._problem = None
         try:
-            _store(self.folder, host, manifest, self.keep, self.hook)
+            _store(self.folder, host, manifest, self.keep, self.hook, pinned)
             self.last = manifest["step"]
         except Exception as problem:  # whatever it is, training goes on
             self._problem = problem
@@ -173,7 +179,9 @@ def _newest(
     raise NoCheckpoint(_home(folder), damaged)
 
 
-def restore(folder: Folder, like: Any, *, step: int | None = None, recipe: str | None = None) -> tuple[Any, dict[str, Any]]:
+def restore(
+    folder: Folder, like: Any, *, step: int | None = None, recipe: str | None = None, resuming: bool = True
+) -> tuple[Any, dict[str, Any]]:
     """The newest good checkpoint of the run folder, or that of `step`: (tree, manifest).
 
     Every byte is verified. Damage of any kind is reported as a warning and the checkpoint before is used; a warning "not
@@ -182,12 +190,13 @@ def restore(folder: Folder, like: Any, *, step: int | None = None, recipe: str |
     Args:
         like: a tree of arrays or ShapeDtypeStructs that says which leaves are expected.
         recipe: the digest that manifest["extra"]["recipe"] must equal; None accepts any.
+        resuming: training goes on from here, so that differing bits matter; False where the state is only read.
 
     Raises:
         NoCheckpoint: none is good. Its `damaged` is empty if there is none at all, and only then may a run start anew.
     """
     tree, manifest = _newest(folder, step, recipe, lambda path: sealed.load(path, like))
-    changed = differences(manifest["facts"], facts())
+    changed = differences(manifest["facts"], facts()) if resuming else []
     if changed:
         _log.warning("Resuming is not bit-exact: %s.", "; ".join(changed))
     return tree, manifest

@@ -49,6 +49,10 @@ class Recipe:
         for name in ("meta_batch", "steps", "held_out", "report_every", "keep"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.held_out < 2:
+            raise ConfigError(f"held_out is {self.held_out}; an interval needs at least 2 tasks.")
+        if self.evaluations < 0:
+            raise ConfigError(f"evaluations is {self.evaluations}; it must be at least 0.")
         for plan in (self.inner.plan, self.evaluation):
             if min(plan.chunks, plan.steps, plan.streams) < 1:
                 raise ConfigError(f"{plan} has an empty axis; chunks, steps and streams must each be at least 1.")

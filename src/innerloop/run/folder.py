@@ -201,6 +201,11 @@ class RunFolder:
         """The JSON-lines log."""
         return self.path / "log.jsonl"
 
+    @property
+    def held(self) -> bool:
+        """Whether this object holds the folder's lock."""
+        return self._lock.held
+
     def write_recipe(self, recipe: Mapping[str, Any]) -> None:
         """Replace recipe.json (once names have been resolved to the full recipe, say)."""
         write_json(self.path / "recipe.json", dict(recipe))

@@ -140,10 +140,12 @@ class RunLog(logging.Handler):
         self.progress.update(int(env_steps), {n: v for n, v in scalars.items() if not n.startswith("heldout/")}, shown)
 
     def rewind(self, iteration: int, env_steps: int) -> None:
-        """Drop the rows after `iteration`: the run rolls back to the checkpoint of it."""
-        self._rows.close()
-        rewind(self.folder / "log.jsonl", iteration)
+        """Drop the rows after `iteration`, here and in TensorBoard: the run rolls back to the checkpoint of it."""
+        self._try(rewind, self.folder / "log.jsonl", iteration)
+        self._try(self._events.close)
+        self._try(self._rows.close)
         self._rows = _Lines(self.folder / "log.jsonl")
+        self._events = Events(self.folder / "tensorboard", purge_step=env_steps + 1)
         self.progress.update(env_steps, {}, "")
 
     @contextmanager
@@ -188,7 +190,7 @@ class RunLog(logging.Handler):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _try(self, write: Callable[..., None], *args: Any) -> None:
+    def _try(self, write: Callable[..., Any], *args: Any) -> None:
         try:
             write(*args)
         except OSError as problem:

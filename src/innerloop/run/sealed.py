@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from innerloop.run import tensors
 from innerloop.run.facts import facts
-from innerloop.run.folder import canonical, sync, write_atomically
+from innerloop.run.folder import FolderError, canonical, sync, write_atomically
 from innerloop.run.tensors import Damaged, Leaf
 
 SCHEMA = 1
@@ -40,13 +40,15 @@ T = TypeVar("T")
 _MANIFEST_CAP = 1 << 26
 
 
-class NoCheckpoint(Exception):
+class NoCheckpoint(FolderError):
     """Nothing good to restore; `damaged` maps each name that is there to what is wrong with it (empty: nothing is there)."""
 
     def __init__(self, folder: Path, damaged: dict[str, str]):
         self.damaged = damaged
         why = "; ".join(f"{name}: {reason}" for name, reason in damaged.items())
-        super().__init__(f"No good checkpoint in {folder}" + (f" ({why})." if why else ": none has been saved."))
+        super().__init__(
+            f"No good checkpoint in {folder}" + (f" ({why})." if why else ": none has been saved yet; resume the run.")
+        )
 
 
 def environment_hook() -> Hook | None:

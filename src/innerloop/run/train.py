@@ -1,6 +1,8 @@
 """The training loop: the only one. Draw tasks, live in each, learn from the lives; log, evaluate and save in between.
 
-Not a method: it knows inners and outers by their contract alone.
+Not a method, nor one update (`trainer.py`). Everything that decides the next bits (which tasks, when to roll back, and to
+where) is a function of the seed and of the number of updates, never of the clock: a run that was killed ends like one that
+was not.
 """
 
 from __future__ import annotations
@@ -8,119 +10,34 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from logging.handlers import MemoryHandler
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
-from innerloop.core import Lifetime, Metrics, Task, World, select
-from innerloop.evaluate.adaptation import Evaluator, totals, unit_returns
+from innerloop.core import Metrics, World
+from innerloop.evaluate.adaptation import Evaluator, totals
 from innerloop.evaluate.statistics import over_tasks
 from innerloop.run import checkpoint
 from innerloop.run.config import Recipe
+from innerloop.run.ending import Diverged, Interrupt
 from innerloop.run.folder import RunFolder, recipe_digest
 from innerloop.run.log import RunLog
-from innerloop.run.tensors import strong
+from innerloop.run.trainer import Carried, Trainer
 from innerloop.tasks.family import Family
 
-_log = logging.getLogger(__name__)
+__all__ = ["Carried", "Diverged", "Trainer", "train"]
+_log, _package = logging.getLogger(__name__), logging.getLogger("innerloop")
 
-MASKED_AT_MOST = 0.1  # of the tasks of one update; more, and the update is skipped
-SKIPS = 20  # skipped updates in a row before the run rolls back to its last good checkpoint
+SKIPS = 20  # skipped updates in a row before the run rolls back to its last good anchor
 ROLLBACKS = 3  # of them before it stops
+ANCHORS = 20  # checkpoints at fixed updates; the newest is kept, and roll-backs lead to it
 
 
-class Diverged(RuntimeError):
-    """Training kept producing values that are not finite."""
-
-
-class Carried(NamedTuple):
-    """All that training carries from one update to the next; what checkpoints hold and `digest` covers."""
-
-    outer: Any
-    iteration: Array  # int32
-    branch: Array  # int32: roll-backs so far; each takes other random numbers
-    skipped: Array  # int32: skipped updates in a row
-    key: Array
-
-
-def _finite(tree: Any) -> Array:
-    leaves = [jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree) if eqx.is_inexact_array(x)]
-    return jnp.all(jnp.stack(leaves)) if leaves else jnp.asarray(True)
-
-
-class Trainer:
-    """One run's parts, put together: `first` state, and `iterate`, one update."""
-
-    def __init__(self, recipe: Recipe, family: Family, world: World):
-        self.recipe, self.family, self.world = recipe, family.split("train"), world
-        self.iterate = self._jitted() if world.jittable else self._hosted()
-
-    def first(self, seed: int) -> Carried:
-        """The state before any update."""
-        recipe, key = self.recipe, jax.random.key(seed)
-        key_meta, key_outer, key_run = jax.random.split(key, 3)
-
-        @jax.jit
-        def make(key_meta: Array, key_outer: Array) -> Any:
-            meta = recipe.inner.init(key_meta)
-            return recipe.outer.init(recipe.inner, meta, self.family, self._example(meta), key_outer)
-
-        zero = jnp.zeros((), jnp.int32)
-        return strong(Carried(make(key_meta, key_outer), zero, zero, zero, jax.random.key_data(key_run)))
-
-    def _example(self, meta: Any) -> Lifetime:
-        """Shapes of a batch of lives."""
-        from innerloop.worlds.example import example_life
-
-        return example_life(self.recipe.inner, meta, self.family, self.recipe.meta_batch)
-
-    def _keys(self, carried: Carried) -> list[Array]:
-        key = jax.random.fold_in(jax.random.wrap_key_data(carried.key), carried.branch)
-        return list(jax.random.split(jax.random.fold_in(key, carried.iteration), 4))
-
-    def _draw(self, carried: Carried) -> tuple[Any, Task, Array, Array]:
-        key_tasks, key_propose, key_live, key_update = self._keys(carried)
-        tasks = self.family.sample(key_tasks, self.recipe.meta_batch)
-        metas, tasks = self.recipe.outer.propose(carried.outer, tasks, key_propose)
-        return metas, tasks, key_live, key_update
-
-    def _learn(self, carried: Carried, lives: Lifetime, key: Array) -> tuple[Carried, Metrics]:
-        new, metrics = self.recipe.outer.update(self.recipe.inner, carried.outer, lives, key)
-        good = _finite(new) & (metrics["masked"] <= MASKED_AT_MOST)
-        returns = jax.vmap(lambda c: unit_returns(c, self.recipe.unit, self.family.episodes))(lives.chunks)
-        metrics |= {
-            "return_first": jnp.nanmean(returns[:, 0]),
-            "return_last": jnp.nanmean(returns[:, -1]),
-            "discarded": jnp.mean(~lives.chunks.mask),
-            "skipped": 1.0 - good,
-        }
-        skipped = jnp.where(good, 0, carried.skipped + 1)
-        return carried._replace(
-            outer=select(good, new, carried.outer), iteration=carried.iteration + 1, skipped=skipped
-        ), metrics
-
-    def _jitted(self) -> Callable[[Carried], tuple[Carried, Metrics]]:
-        @jax.jit
-        def iterate(carried: Carried) -> tuple[Carried, Metrics]:
-            metas, tasks, key_live, key_update = self._draw(carried)
-            lives, _ = self.world.live(self.recipe.inner, metas, tasks, key_live, learn_last=False)
-            return self._learn(carried, lives, key_update)
-
-        return iterate
-
-    def _hosted(self) -> Callable[[Carried], tuple[Carried, Metrics]]:
-        draw, learn = jax.jit(self._draw), jax.jit(self._learn)
-
-        def iterate(carried: Carried) -> tuple[Carried, Metrics]:
-            metas, tasks, key_live, key_update = draw(carried)
-            lives, _ = self.world.live(self.recipe.inner, metas, tasks, key_live, learn_last=False)
-            return learn(carried, lives, key_update)
-
-        return iterate
+def _spread(updates: int, count: int) -> set[int]:
+    """`count` updates, evenly spread, the last among them."""
+    return {max(1, round(updates * (i + 1) / count)) for i in range(count)}
 
 
 class _Means:
@@ -148,87 +65,133 @@ def train(
         the digest of what training carries.
 
     Raises:
-        Diverged: values were not finite, again and again.
+        Diverged: values were not finite, again and again. KeyboardInterrupt, SystemExit: a signal came; all is saved.
     """
     world = world_of(family, workers=recipe.workers)
     try:
-        return _train(Trainer(recipe, family, world), run, seed, quiet)
+        return _Loop(Trainer(recipe, family, world), run, seed).run_through(quiet)
     finally:
         world.close()
 
 
-def _train(trainer: Trainer, run: RunFolder, seed: int, quiet: bool) -> str:
-    recipe, family, world = trainer.recipe, trainer.family, trainer.world
-    identity = recipe_digest(run.recipe)
-    carried = trainer.first(seed)
-    saver = checkpoint.Saver(run.path, keep=recipe.keep)
-    at = -1
-    try:
-        carried, manifest = checkpoint.restore(run.path, jax.eval_shape(lambda: carried), recipe=identity)
-        at = manifest["extra"]["iteration"]
-    except checkpoint.NoCheckpoint as none:
-        if none.damaged:
-            raise
-    total = recipe.updates * recipe.interactions
-    done = max(at, 0)
-    evaluator = Evaluator(
-        recipe.inner.with_plan(recipe.evaluation), family.split("validation"), world, recipe.unit, slice=recipe.held_out
-    )
-    marks = {max(1, round(recipe.updates * (i + 1) / recipe.evaluations)) for i in range(recipe.evaluations)}
-    means, saved, rollbacks = _Means(), time.monotonic(), 0
-    title = f"{recipe.name} on {recipe.family}, seed {seed}"
-    with RunLog(run.path, total, iteration=at, env_steps=done * recipe.interactions, title=title, quiet=quiet) as log:
+class _Loop:
+    """The state of the loop: what is carried, how far it is, and when it was saved."""
 
-        def save() -> None:
-            log.sync()
-            extra = {"iteration": done, "env_steps": done * recipe.interactions, "recipe": identity, "seed": seed}
-            try:
-                saver.save(done, carried, extra=extra)
-            except checkpoint.NonFinite as problem:  # the guards in `_learn` make this a bug; never write it
-                _log.warning("Not saved: %s.", problem)
-
-        if at < 0:
-            save()
+    def __init__(self, trainer: Trainer, run: RunFolder, seed: int):
+        self.trainer, self.recipe, self.run, self.seed = trainer, trainer.recipe, run, seed
+        self.identity = recipe_digest(run.recipe)
+        self.saver = checkpoint.Saver(run.path, keep=self.recipe.keep)
+        self.carried, self.done, self.anchor, self.begun = trainer.first(seed), 0, 0, False
+        self._like = jax.eval_shape(lambda: self.carried)
+        self._early = MemoryHandler(1000, flushLevel=logging.CRITICAL + 1)  # what is said before there is a log
+        _package.addHandler(self._early)
         try:
-            while done < recipe.updates:
-                with log.phase(1, 2, 3):
-                    carried, metrics = trainer.iterate(carried)
-                done += 1
-                means.kept.append(metrics)
-                heldout = None
-                if done in marks:
-                    with log.phase(4):
-                        returns, _ = evaluator(recipe.outer.meta(carried.outer), recipe.held_out, jax.random.key(seed))
-                    scores = totals(returns, recipe.unit)
-                    heldout = over_tasks(scores[np.isfinite(scores)]).point()
-                if heldout or done % recipe.report_every == 0 or done == recipe.updates:
-                    if int(carried.skipped) >= SKIPS:
-                        carried, done, rollbacks = _roll_back(run, saver, carried, identity, rollbacks)
-                        log.rewind(done, done * recipe.interactions)
-                        means.kept.clear()
-                        continue
-                    log.write(done, done * recipe.interactions, means.take(), heldout)
-                if done == recipe.updates or time.monotonic() - saved > recipe.save_every:
-                    save()
-                    saved = time.monotonic()
-        except KeyboardInterrupt:
-            save()
-            raise
+            self._restore()
+        except checkpoint.NoCheckpoint as none:
+            if none.damaged:
+                raise
         finally:
-            on_disk = saver.wait()
-        if not on_disk:
-            raise OSError(f"the final checkpoint could not be written to {run.path}; free some room and resume the run.")
-    return checkpoint.digest(carried)
+            _package.removeHandler(self._early)
+        self._saved, self._saved_at, self._means = self.done if self.begun else -1, time.monotonic(), _Means()
+        self._marks = _spread(self.recipe.updates, self.recipe.evaluations)
+        self._anchors = _spread(self.recipe.updates, ANCHORS)
+        family = trainer.family.split("validation")
+        inner = self.recipe.inner.with_plan(self.recipe.evaluation)
+        self._evaluator = Evaluator(inner, family, trainer.world, self.recipe.unit, slice=self.recipe.held_out)
 
+    def run_through(self, quiet: bool) -> str:
+        """To the last update, or to a signal; the digest."""
+        title, total = f"{self.recipe.name} on {self.recipe.family}, seed {self.seed}", self.recipe.updates
+        at = {"iteration": self.done if self.begun else -1, "env_steps": self._env_steps}
+        try:
+            with RunLog(self.run.path, total * self.recipe.interactions, **at, title=title, quiet=quiet) as log:
+                self._early.setTarget(log)
+                self._early.close()
+                with Interrupt() as interrupt:
+                    if not self.begun:
+                        self._save(log)
+                    while self.done < total and interrupt.number is None:
+                        self._update(log)
+                    self._save(log)
+                if not self.saver.wait():
+                    raise OSError(f"the checkpoint could not be written to {self.run.path}; free some room, then resume.")
+                if self.done < total:
+                    interrupt.end()
+        finally:
+            self.saver.wait()
+        return checkpoint.digest(self.carried)
 
-def _roll_back(run: RunFolder, saver: Any, carried: Carried, identity: str, rollbacks: int) -> tuple[Carried, int, int]:
-    if rollbacks >= ROLLBACKS:
-        raise Diverged(
-            f"{SKIPS} updates in a row were not finite, and {ROLLBACKS} roll-backs did not help. The last good checkpoint "
-            "is kept; try a lower outer.lr or inner.lr, and look at `masked` in log.jsonl."
+    def _update(self, log: RunLog) -> None:
+        """One update, and what is due after it."""
+        self.carried, metrics = self.trainer.iterate(self.carried, log.phase)
+        self.done += 1
+        self._means.kept.append(metrics)
+        mark, anchor = self.done in self._marks, self.done in self._anchors
+        report = mark or self.done % self.recipe.report_every == 0 or self.done == self.recipe.updates
+        if (report or anchor or self.done % SKIPS == 0) and int(self.carried.skipped) >= SKIPS:
+            return self._roll_back(log)
+        if report:
+            heldout = self._heldout(log) if mark else None
+            log.write(self.done, self._env_steps, self._means.take(), heldout)
+        if anchor and int(self.carried.skipped) == 0:
+            self.anchor = self.done
+        if self.anchor == self.done or time.monotonic() - self._saved_at > self.recipe.save_every:
+            self._save(log)
+
+    @property
+    def _env_steps(self) -> int:
+        return self.done * self.recipe.interactions
+
+    def _heldout(self, log: RunLog) -> dict[str, float] | None:
+        """The held-out return; None where fewer than two tasks gave one."""
+        with log.phase(4):
+            meta = self.recipe.outer.meta(self.carried.outer)
+            returns, _ = self._evaluator(meta, self.recipe.held_out, jax.random.key(self.seed))
+        whole = returns[np.all(np.isfinite(returns), axis=1)]
+        if len(whole) < 2:
+            _log.warning("Only %d of %d held-out tasks gave a finite return; no mean is shown.", len(whole), len(returns))
+            return None
+        return over_tasks(totals(whole, self.recipe.unit)).point()
+
+    def _save(self, log: RunLog) -> None:
+        if self._saved == self.done:
+            return
+        log.sync()
+        extra = {"iteration": self.done, "env_steps": self._env_steps, "recipe": self.identity, "seed": self.seed}
+        try:
+            self.saver.save(self.done, self.carried, extra=extra | {"anchor": self.anchor}, pinned=self.anchor)
+        except checkpoint.NonFinite as problem:  # the guards in `trainer.py` make this a bug; never write it
+            _log.warning("Not saved: %s.", problem)
+        self._saved, self._saved_at = self.done, time.monotonic()
+
+    def _restore(self, step: int | None = None) -> None:
+        self.carried, manifest = checkpoint.restore(self.run.path, self._like, step=step, recipe=self.identity)
+        self.done, self.anchor, self.begun = manifest["extra"]["iteration"], manifest["extra"].get("anchor", 0), True
+
+    def _roll_back(self, log: RunLog) -> None:
+        """To the newest anchor, with other random numbers; Diverged if that was done ROLLBACKS times."""
+        if int(self.carried.branch) >= ROLLBACKS:
+            log.write(self.done, self._env_steps, self._means.take())
+            raise Diverged(self._farewell())
+        branch, lost = self.carried.branch, self.done
+        self.saver.wait()
+        try:
+            self._restore(self.anchor)
+        except checkpoint.NoCheckpoint:  # damaged, as has been reported
+            self._restore()
+        self.carried = self.carried._replace(branch=branch + 1, skipped=jnp.zeros_like(self.carried.skipped))
+        self._saved = -1
+        _log.warning(
+            "%d updates in a row up to update %d were not finite: back to update %d, with other random numbers.",
+            SKIPS, lost, self.done,
+        )  # fmt: skip
+        log.rewind(self.done, self._env_steps)
+        self._means.kept.clear()
+
+    def _farewell(self) -> str:
+        return (
+            f"{SKIPS} updates in a row were not finite, and {ROLLBACKS} roll-backs did not help. The last checkpoints are "
+            f"kept, and all in them is finite. Look at `masked` in {self.run.log}: near 1, the rewards or observations of "
+            "every task are not finite (look at the environment); near 0, the outer update itself overflows (lower outer.lr "
+            "or outer.max_kl)."
         )
-    saver.wait()
-    back, manifest = checkpoint.restore(run.path, jax.eval_shape(lambda: carried), recipe=identity)
-    done = manifest["extra"]["iteration"]
-    _log.warning("%d updates in a row were not finite: back to update %d, with other random numbers.", SKIPS, done)
-    return back._replace(branch=carried.branch + 1, skipped=jnp.zeros((), jnp.int32)), done, rollbacks + 1

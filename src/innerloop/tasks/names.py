@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
+import sys
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -55,7 +56,8 @@ def family(name: str, **params: Any) -> Family:
     """The family of this name.
 
     Args:
-        name: one of `names()`, with numbers in place of {K} and {N}; "shown:NAME" is the family with its task shown.
+        name: one of `names()`, with numbers in place of {K} and {N}; "shown:NAME" is the family with its task shown;
+            "package.module:make" is a family of one's own, which bears just that name, so that a run finds it again.
         params: further fields of the family.
 
     Raises:
@@ -65,6 +67,8 @@ def family(name: str, **params: Any) -> Family:
         from innerloop.tasks.shown import Shown
 
         return Shown(family(name.removeprefix("shown:"), **params))
+    if ":" in name:
+        return _own(name, params)
     for entry in _ENTRIES:
         match = re.fullmatch(re.sub(r"\{(\w)\}", lambda m: f"(?P<{m[1].lower()}>[1-9][0-9]*)", entry.pattern), name)
         if match:
@@ -72,7 +76,30 @@ def family(name: str, **params: Any) -> Family:
             given = {field: int(number) for field, number in match.groupdict().items()}
             _check(name, params, [f.name for f in fields(kind) if f.init and f.name not in given])
             return kind(**given, **params)
-    raise ValueError(f"unknown task family {name!r}; accepted: {', '.join(names())}{_nearest(name, examples())}")
+    accepted = ", ".join([*names(), "or package.module:make"])
+    raise ValueError(f"unknown task family {name!r}; accepted: {accepted}{_nearest(name, examples())}")
+
+
+def imported(name: str, option: str) -> Any:
+    """What "package.module:attribute" names; modules in the working folder are found too. `option`: for the message."""
+    module, _, attribute = name.partition(":")
+    if "" not in sys.path:
+        sys.path.append("")  # the console script has it not, `python -m` has
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"{option} {name!r} cannot be imported: {error}. Give package.module:make.") from None
+
+
+def _own(name: str, params: dict[str, Any]) -> Family:
+    from innerloop.tasks.family import Family
+
+    made = imported(name, "--tasks")(**params)
+    if not isinstance(made, Family):
+        raise ValueError(f"--tasks {name!r} returned {type(made).__name__}; accepted: an innerloop.tasks.Family.")
+    if made.name != name:
+        raise ValueError(f"--tasks {name!r}: the family calls itself {made.name!r}; runs find it again under {name!r} only.")
+    return made
 
 
 def _check(name: str, params: dict[str, Any], accepted: list[str]) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 log = logging.getLogger("innerloop.worlds")
 
 SHARE = 0.2  # of the slots that may fail again and again before the world gives up
-AGAIN = 3  # faults without a clean episode in between that count as "again and again"
+AGAIN = 3  # a slot's score at which it fails "again and again": a fault adds 1, a clean episode takes CLEAN away,
+CLEAN = 0.2  # so that whoever loses more than one episode in six gets there
 LOUD = 20  # warnings per life; the rest is only counted
 
 
@@ -45,14 +46,14 @@ class Ledger:
         self.faults: deque[Fault] = deque(maxlen=1000)
         self.count = 0
         self.discarded = 0  # rows of lives that do not count because their episode was discarded
-        self.fails = np.zeros(0, np.int64)  # per slot: faults since the last clean episode
+        self.fails = np.zeros(0)  # per slot: the score
         self._said = 0
 
     def open(self, slots: int) -> None:
         """A life begins, with so many slots."""
         self._said = 0
         if len(self.fails) != slots:
-            self.fails = np.zeros(slots, np.int64)
+            self.fails = np.zeros(slots)
 
     def record(self, slot: int, fault: Fault) -> None:
         """Count a fault and say so."""
@@ -64,6 +65,10 @@ class Ledger:
             log.warning("%s; the episode is discarded", fault)
         elif self._said == LOUD + 1:
             log.warning("more faults in this life are counted, not reported")
+
+    def clean(self, slots: np.ndarray) -> None:
+        """These slots (a mask or indices) ended an episode without a fault."""
+        self.fails[slots] = np.maximum(0.0, self.fails[slots] - CLEAN)
 
     def check(self) -> None:
         """HostFaults if more than a fifth of the slots fail again and again."""

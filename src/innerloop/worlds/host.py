@@ -19,7 +19,7 @@ from innerloop.core import Box, Chunk, Cursor, Discrete, Inner, Lifetime, Plan, 
 from innerloop.worlds.bench import FINE, RESET_FAULT, STEP_FAULT, Bench, Layout, Slots
 from innerloop.worlds.boundary import Leaf, Transition, sound, transition
 from innerloop.worlds.faults import AGAIN, Fault, Ledger
-from innerloop.worlds.policy import Policy
+from innerloop.worlds.policy import Policy, policy_of
 from innerloop.worlds.record import Record
 from innerloop.worlds.workers import Workers
 
@@ -90,7 +90,7 @@ class HostWorld:
         self._action = leaves(tasks.spaces.action)[0]
         self._tree = jax.tree.structure(tasks.spaces.obs)
         self._crew: Bench | Workers | None = None
-        self._policies: dict[Any, Policy] = {}
+        self._policies: dict[Any, tuple[Inner, Policy]] = {}  # of inners that cannot be hashed
         self._serial = 0  # of the environments' present state; a cursor from an older one cannot be continued
         self._now: Now | None = None
         self._down = np.zeros(0, bool)
@@ -122,7 +122,8 @@ class HostWorld:
         plan = inner.plan
         count = int(jax.tree.leaves(tasks)[0].shape[0])
         policy = self._policy(inner, metas, stochastic, key)
-        key_inner, keys_learn, fast, action_keys, reset_keys = policy.begin(meta, jax.random.split(key, count))
+        key_inner, keys_learn, key_begin, action_keys, reset_keys = policy.keys(jax.random.split(key, count))
+        fast = policy.begin(meta, key_begin)
         action_keys = np.asarray(action_keys)
         slots = self._slots(tasks, plan)
         anew = cursor is None or bool(fresh)
@@ -159,13 +160,12 @@ class HostWorld:
     def _policy(self, inner: Inner, metas: bool, stochastic: bool, key: Array) -> Policy:
         options = metas, stochastic, str(jax.random.key_impl(key))
         try:
-            name: Any = (inner, *options)
-            hash(name)
-        except TypeError:  # an inner with arrays among its fields
+            return policy_of(inner, *options)
+        except TypeError:  # not hashable: an inner with arrays among its fields
             name = (id(inner), *options)
-        if name not in self._policies:
-            self._policies[name] = Policy(inner, *options)
-        return self._policies[name]
+            if name not in self._policies:
+                self._policies[name] = inner, Policy(inner, *options)
+            return self._policies[name][1]
 
     def _slots(self, tasks: Task, plan: Plan) -> Lot:
         index = np.asarray(tasks.index)
@@ -248,7 +248,7 @@ class HostWorld:
         self._clock += 1
         ended = np.flatnonzero(got.first)
         record.began[ended] = row + 1
-        self.ledger.fails[ended[got.mask[ended]]] = 0
+        self.ledger.clean(ended[got.mask[ended]])
         fields = (got.reward, got.terminated, got.truncated)
         lead = [x.reshape(lot.count, lot.streams) for x in fields]
         arrived = jax.tree.unflatten(self._tree, [o.reshape(lot.count, lot.streams, *o.shape[1:]) for o in got.arrived])
@@ -264,7 +264,7 @@ class HostWorld:
         assert now is not None
         record.cut(row, now.terminated.reshape(lot.count, lot.streams))
         which = ~now.first & ~self._down  # whoever ended in the last row has just begun anew
-        self.ledger.fails[which] = 0
+        self.ledger.clean(which)
         slots.episode[:s][which] += 1
         obs = [o.astype(leaf.dtype) for leaf, o in zip(self._leaves, now.obs, strict=True)]
         self._begin(lot, which, obs)
@@ -298,12 +298,13 @@ class HostWorld:
     ) -> None:
         """Put finite dummies where there is no transition, discard the episodes, and begin others."""
         slots, renew = self._running_crew.slots, np.zeros(lot.size, bool)
+        self.ledger.discarded += int(self._down.sum())
         for i in [*faults, *np.flatnonzero(self._down)]:
             for arrived, obs, last in zip(got.arrived, got.obs, before.obs, strict=True):
                 arrived[i] = obs[i] = last[i]
             got.reward[i], got.terminated[i], got.truncated[i], got.first[i], got.mask[i] = 0.0, False, True, True, False
         for i, reason in faults.items():
-            self.ledger.discarded += 1 + record.discard(i, row)
+            self.ledger.discarded += record.discard(i, row)
             self._report(lot, i, reason)
             renew[i] = True
         for i, reason in unborn.items():
@@ -340,7 +341,7 @@ class HostWorld:
                 slots.episode[i] += 1
                 slots.remake[i] = True
         self._down |= which
-        self._due[which] = self._clock + 2 ** np.minimum(self.ledger.fails[which], 20)
+        self._due[which] = self._clock + (2 ** np.minimum(self.ledger.fails[which], 20)).astype(np.int64)
         self.ledger.check()
 
     def _report(self, lot: Lot, slot: int, reason: str) -> None:

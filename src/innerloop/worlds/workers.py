@@ -155,6 +155,7 @@ class Workers:
     # -- processes ------------------------------------------------------------------------------------------------------
 
     def _start(self, w: int) -> None:
+        self.slots.beat[w] = 0, -1, MAKE  # starting is slow, and no slot's fault
         here, there = self._context.Pipe()
         arguments = (there, self._memory, self._layout, w, self._make, self._assign, os.getpid())
         process = self._context.Process(target=serve, args=arguments, name=f"innerloop-worker-{w}", daemon=True)

@@ -1,0 +1,99 @@
+"""The tables of results in README and docs, written from the zoo's cards: `python docs/results_table.py`.
+
+Not a measurement: a card says what `innerloop evaluate` found. Between `<!-- zoo WORDS -->` and `<!-- /zoo -->` everything
+is replaced; WORDS may name a recipe (`rl2`) and a language (`zh`). `--check` changes nothing and fails where a page is stale.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+_BLOCK = re.compile(r"(<!-- zoo ?([a-z0-9 ]*)-->\n).*?(<!-- /zoo -->)", re.DOTALL)
+_HEADS = {
+    "en": ("zoo entry", "first → last", "result [95 % interval]", "oracle", "test tasks", "seeds", "train steps", "CPU min"),
+    "zh": ("条目", "首次 → 末次", "结果 [95 % 区间]", "参照", "测试任务", "种子", "训练步数", "CPU 分钟"),
+}
+_NONE = {"en": "*No trained entry is in the zoo yet.*", "zh": "*模型库尚无条目。*"}
+_NOTE = {
+    "en": "Written from `zoo/*/card.json` by `python docs/results_table.py`. First → last: mean return in the first and the "
+    "last unit of experience in a new task; result: the return summed over the trial, or after the last gradient step. "
+    "CPU minutes are of training, per seed.",
+    "zh": "由 `python docs/results_table.py` 根据 `zoo/*/card.json` 生成。"
+    "首次 → 末次：新任务中第一个与最后一个经验单位的平均回报；结果：整个试验的累计回报，"
+    "对梯度类方法则为最后一次梯度步之后的回报。CPU 分钟为每个种子的训练用时。",
+}
+
+
+def cards(shelf: Path) -> list[dict[str, Any]]:
+    """Every card on the shelf, by name."""
+    return [json.loads(path.read_text("utf-8")) for path in sorted(shelf.glob("*/card.json"))]
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.2f}".replace("-", "−")
+
+
+def row(card: dict[str, Any]) -> list[str]:
+    """The cells of one card."""
+    result = card["result"]
+    curve, total, oracle = result["curve"], result["total"], result["oracle"]
+    seconds = [s for s in card["cpu_seconds"] if s is not None]
+    return [
+        f"`zoo:{card['name']}`",
+        f"{_figure(curve[0]['mean'])} → {_figure(curve[-1]['mean'])} ({result['unit']}s 0 to {curve[-1]['experience']})",
+        f"**{_figure(total['mean'])}** [{_figure(total['lo'])}, {_figure(total['hi'])}]",
+        f"{_figure(oracle['total'])} ({oracle['name']})" if oracle else "–",
+        f"{result['tasks']:,}",
+        str(len(card["seeds"])),
+        f"{card['env_steps']:,}",
+        f"{sum(seconds) / len(seconds) / 60:.0f}" if seconds else "–",
+    ]
+
+
+def table(found: list[dict[str, Any]], words: list[str]) -> str:
+    """The Markdown between two markers."""
+    tongue = "zh" if "zh" in words else "en"
+    recipes = [w for w in words if w not in _HEADS]
+    rows = [row(card) for card in found if not recipes or card["recipe"] in recipes]
+    if not rows:
+        return _NONE[tongue] + "\n"
+    lines = [_HEADS[tongue], ["---", *["---:"] * 7], *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + f"\n\n<sub>{_NOTE[tongue]}</sub>\n"
+
+
+def filled(text: str, found: list[dict[str, Any]]) -> str:
+    """The page with its tables as the cards have them."""
+    return _BLOCK.sub(lambda m: m[1] + table(found, m[2].split()) + m[3], text)
+
+
+def pages() -> list[Path]:
+    """Where tables may stand."""
+    return [*sorted(ROOT.glob("README*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the tables, or check them."""
+    parser = argparse.ArgumentParser(prog="python docs/results_table.py", description=main.__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; fail where a page is not what the cards say")
+    check = parser.parse_args(arguments).check
+    found, stale = cards(ROOT / "zoo"), []
+    for path in pages():
+        text = path.read_text("utf-8")
+        new = filled(text, found)
+        if new != text:
+            stale.append(str(path.relative_to(ROOT)))
+            if not check:
+                path.write_text(new, "utf-8")
+    if stale:
+        print(("stale: " if check else "written: ") + ", ".join(stale))
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

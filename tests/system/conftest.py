@@ -1,0 +1,20 @@
+"""One compilation cache for all processes of the tests, and one finished tiny run."""
+
+import os
+
+import pytest
+from command import TINY, UPDATE, Command
+
+
+@pytest.fixture(scope="session")
+def innerloop(tmp_path_factory):
+    base = tmp_path_factory.getbasetemp()
+    return Command((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled")
+
+
+@pytest.fixture(scope="session")
+def finished(innerloop, tmp_path_factory):
+    """A run of two seeds, of 20 updates each."""
+    folder = tmp_path_factory.mktemp("runs") / "both"
+    innerloop("train", *TINY, "--steps", 20 * UPDATE, "--seed", "0:2", "--out", folder, "--quiet")
+    return folder
