@@ -19,7 +19,8 @@ import jax
 import innerloop.inner
 import innerloop.outer
 from innerloop import registry
-from innerloop.core import Cursor, Inner, Lifetime, Outer, Plan, Task
+from innerloop.core import Cursor, Inner, Lifetime, Outer, Plan, Task, per_task, replay
+from innerloop.inner.forgetful import Forgetful
 from innerloop.run.config import Recipe
 from innerloop.tasks.family import Family
 from innerloop.tasks.names import family as find
@@ -62,36 +63,56 @@ def small(name: str, family: str) -> tuple[Recipe, Family]:
     return recipe.settled(), find(recipe.family)
 
 
-def _cases() -> Iterator[Case]:
-    for name in registry.RECIPES:
-        for i, family_name in enumerate(FAMILIES):
+def _kind(inner: Inner) -> tuple[str, ...]:
+    return (type(inner).__name__, *(_kind(inner.inner) if isinstance(inner, Forgetful) else ()))
+
+
+def _methods() -> Iterator[Case]:
+    """Each recipe in the first family; each new pair of inner and outer in the others too."""
+    for family_name in FAMILIES:
+        seen = set()
+        for name in sorted(registry.RECIPES, key=lambda name: name == "oracle"):
             recipe, family = small(name, family_name)
-            yield Case(f"{name}/{family_name}", recipe.inner, family, recipe)
-            if i == 0:
-                for kind, (inner, _) in registry.baselines(recipe, family).items():
-                    inner = _small(inner).with_plan(recipe.inner.plan)
-                    yield Case(f"{name}, {kind}/{family_name}", inner, family, recipe)
-                for field in ("normalise", "normalise_obs", "first_order"):  # switches that change what is carried
-                    if getattr(recipe.inner, field, None) is False:
-                        inner = replace(recipe.inner, **{field: True})
-                        yield Case(f"{name}, {field}/{family_name}", inner, family, replace(recipe, inner=inner))
+            pair = (type(recipe.inner), type(recipe.outer))
+            if pair not in seen or family_name == FAMILIES[0]:
+                yield Case(f"{name}/{family_name}", recipe.inner, family, recipe)
+            seen.add(pair)
 
 
-def _distinct(cases: Iterator[Case]) -> list[Case]:
-    seen: dict[Any, Case] = {}
-    for case in cases:
-        seen.setdefault((repr(case.inner), case.family), case)
-    return list(seen.values())
+def _beside(methods: list[Case]) -> Iterator[Case]:
+    """Each kind of baseline once, and each switch that changes what an inner carries."""
+    seen = {_kind(case.inner) for case in methods}
+    for case in methods:
+        if not case.name.endswith(FAMILIES[0]):
+            continue
+        for kind, (inner, _) in registry.baselines(case.recipe, case.family).items():
+            inner = _small(inner).with_plan(case.inner.plan)
+            if _kind(inner) not in seen or kind == "from scratch" and "from scratch" not in seen:
+                yield Case(f"{case.name}, {kind}", inner, case.family, case.recipe)
+            seen |= {_kind(inner), kind}
+        for field in ("normalise", "normalise_obs", "first_order"):
+            if getattr(case.inner, field, None) is False and (_kind(case.inner), field) not in seen:
+                inner = replace(case.inner, **{field: True})
+                yield Case(f"{case.name}, {field}", inner, case.family, replace(case.recipe, inner=inner))
+                seen.add((_kind(case.inner), field))
 
 
-CASES = _distinct(_cases())
-METHODS = [case for case in CASES if case.inner is case.recipe.inner]
-PAIRS = [  # every recipe's inner with every recipe's outer, in one family
-    Case(f"{a.name} × {type(b.outer).__name__}", a.inner, a.family, replace(a.recipe, outer=b.outer))
-    for a in METHODS
-    for b in {type(c.outer): c for c in METHODS}.values()
-    if a.family.name == FAMILIES[0] or type(a.outer) is type(b.outer)
-]
+METHODS = list(_methods())
+CASES = METHODS + list(_beside(METHODS))
+
+
+def _pairs() -> Iterator[Case]:
+    """Every recipe's inner with every recipe's outer in the first family, and the recipes themselves in the others."""
+    seen = set()
+    for a in METHODS:
+        for b in METHODS:
+            pair = (type(a.inner), type(b.outer), a.family.name.removeprefix("shown:"))
+            if pair not in seen and (a is b or a.family.name == b.family.name == FAMILIES[0]):
+                seen.add(pair)
+                yield Case(f"{a.name} × {type(b.outer).__name__}", a.inner, a.family, replace(a.recipe, outer=b.outer))
+
+
+PAIRS = list(_pairs())
 
 
 def defined(package: ModuleType, base: type) -> set[type]:
@@ -132,3 +153,15 @@ def lived(case: Case) -> Lived:
 
     meta, tasks, lives, cursor = make(key)
     return Lived(inner, family, meta, tasks, jax.random.split(key, 3)[2], lives, cursor)
+
+
+@cache
+def replayed(case: Case) -> Any:
+    """(meta, lives) → decisions, the value ahead and the adapted fast states of replays with `learn_last`; jitted."""
+    return jax.jit(lambda meta, lives: per_task(lambda life: replay(case.inner, meta, life, learn_last=True), lives))
+
+
+def one_more(case: Case) -> Any:
+    """(meta, tasks, cursor) → the next lives from a cursor, and theirs; jitted."""
+    world = DeviceWorld(case.family)
+    return jax.jit(lambda meta, tasks, cursor: world.live(case.inner, meta, tasks, jax.random.key(9), cursor, False))

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from agreement import close, distance, same
-from registry import CASES, METHODS, TASKS, Case, defined, lived
+from registry import CASES, METHODS, TASKS, Case, defined, lived, replayed
 
 import innerloop.inner
-from innerloop.core import Cursor, Discrete, Inner, Task, adapt, live, per_task, replay
+from innerloop.core import Cursor, Discrete, Inner, Task, adapt, live, replay
 from innerloop.worlds import DeviceWorld
 
 every = pytest.mark.parametrize("case", CASES, ids=repr)
@@ -25,10 +25,6 @@ methods = pytest.mark.parametrize("case", METHODS, ids=repr)
 
 def one(tree, i=0):
     return jax.tree.map(lambda x: x[i], tree)
-
-
-def replayed(case: Case, lives, meta, **options):
-    return jax.jit(lambda meta, lives: per_task(lambda life: replay(case.inner, meta, life, **options), lives))(meta, lives)
 
 
 def test_every_inner_has_a_case():
@@ -61,7 +57,7 @@ def test_replay_is_live_when_jitted_and_mapped(case: Case):
     """[1] and [15]: at the sampling parameters the old policy has ratio 1 and KL 0."""
     made = lived(case)
     rows = made.lives.chunks
-    decision, _, fast = replayed(case, made.lives, made.meta, learn_last=True)
+    decision, _, fast = replayed(case)(made.meta, made.lives)
     close(decision.dist, rows.dist, 2e-6)
     close(decision.value, rows.value, 2e-6)
     close(fast, made.cursor.fast, 1e-5)
@@ -70,7 +66,7 @@ def test_replay_is_live_when_jitted_and_mapped(case: Case):
     np.testing.assert_allclose(rows.dist.kl(decision.dist), 0.0, atol=1e-6)
 
 
-@every
+@pytest.mark.parametrize("case", [c for c in CASES if type(c.inner).unroll is not Inner.unroll], ids=repr)
 def test_unroll_is_the_scan(case: Case):
     """[2]"""
     made = lived(case)
@@ -81,34 +77,27 @@ def test_unroll_is_the_scan(case: Case):
     close(decision, scanned, 2e-6)
 
 
-@every
-def test_mapped_lives_are_the_lives_one_by_one(case: Case):
-    """[3] and [4]: mapped and jitted with all that is around it, or each alone and not jitted as a whole."""
-    made = lived(case)
-    keys = jax.random.split(made.key, TASKS)
-    alone = jax.jit(lambda task, key: live(case.inner, made.family, made.family.spaces, made.meta, task, key))
-    life, cursor = alone(one(made.tasks, 2), keys[2])
-    close((life, cursor), (one(made.lives, 2), one(made.cursor, 2)), 1e-5)
-
-
 @methods
-def test_jit_changes_nothing(case: Case):
-    """[4]"""
+def test_mapped_lives_are_the_lives_one_by_one(case: Case):
+    """[3]; and a life whose last chunk is not learned from is the same life."""
     made = lived(case)
     keys = jax.random.split(made.key, TASKS)
-    found = live(case.inner, made.family, made.family.spaces, made.meta, one(made.tasks, 1), keys[1])
-    close(found, (one(made.lives, 1), one(made.cursor, 1)), 1e-5)
+    alone = jax.jit(lambda t, key: live(case.inner, made.family, made.family.spaces, made.meta, t, key, learn_last=False))
+    life, cursor = alone(one(made.tasks, 2), keys[2])
+    close(life, one(made.lives, 2), 1e-5)
+    close((cursor.world, cursor.step), (one(made.cursor.world, 2), one(made.cursor.step, 2)), 1e-5)
+    _, _, fast = replay(case.inner, made.meta, life, learn_last=True)  # [4]: and nothing is jitted as a whole
+    close(fast, one(made.cursor.fast, 2), 1e-5)
 
 
 @every
 def test_permuting_experience_permutes_what_was_learned(case: Case):
     """[5]; and the task itself, which an outer may see in a life, is not looked at."""
     made = lived(case)
-    adapted = jax.jit(lambda lives: per_task(lambda life: adapt(case.inner, made.meta, life), lives))
     order = jnp.array([2, 0, 3, 1])
     blind = made.lives._replace(task=jax.tree.map(jnp.zeros_like, made.lives.task))
-    fast = adapted(made.lives)
-    close(adapted(one(blind, order)), one(fast, order), 1e-6)
+    fast = replayed(case)(made.meta, made.lives)[2]
+    close(replayed(case)(made.meta, one(blind, order))[2], one(fast, order), 1e-6)
     if case in METHODS:
         assert min(distance(one(fast, i), one(fast, j)) for i in range(TASKS) for j in range(i)) > 1e-6
 
@@ -130,7 +119,7 @@ def test_no_inner_is_ever_given_the_task(kind: type[Inner]):
         assert not any("Task" in str(p.annotation) or "Lifetime" in str(p.annotation) for p in found.parameters.values())
 
 
-@methods
+@pytest.mark.parametrize("case", METHODS[:2], ids=repr)
 def test_fresh_lives_are_independent(case: Case):
     """[6]: a life that begins anew is the same life, whatever was lived before; else it goes on from the cursor."""
     made = lived(case)
@@ -188,13 +177,13 @@ def test_the_future_does_not_change_the_past(case: Case):
     after = rows._replace(step=jax.tree.map(otherwise, rows.step))
     ended = jax.tree.map(lambda x: x.at[:, k, t:].set(jnp.ones_like(x)[:, k, t:]), (rows.action, rows.reward, rows.terminated))
     after = after._replace(action=ended[0], reward=ended[1], terminated=ended[2])
-    before, _, _ = replayed(case, made.lives, made.meta)
-    changed, _, _ = replayed(case, made.lives._replace(chunks=after), made.meta)
+    before, _, _ = replayed(case)(made.meta, made.lives)
+    changed, _, _ = replayed(case)(made.meta, made.lives._replace(chunks=after))
     past = lambda d: (jax.tree.map(lambda x: x[:, :k], d), jax.tree.map(lambda x: x[:, k, : t + 1], d))  # noqa: E731
     close(past(changed), past(before), 1e-6)
 
 
-@every
+@pytest.mark.parametrize("case", [c for c in CASES if type(c.inner).learn is not Inner.learn], ids=repr)
 def test_rows_that_are_no_transitions_teach_nothing(case: Case):
     """`learn` honours the mask: what stands in masked rows changes nothing, and a wholly masked chunk keeps all finite."""
     made = lived(case)
@@ -224,40 +213,53 @@ def test_rows_that_are_no_transitions_teach_nothing(case: Case):
 
 
 @methods
-def test_learn_last_is_one_more_call_of_learn(case: Case):
-    made = lived(case)
-    short = jax.jit(
-        lambda key: DeviceWorld(made.family).live(case.inner, made.meta, made.tasks, key, learn_last=False)
-    )
-    lives, cursor = short(made.key)
-    close(lives, made.lives, 1e-5)
-    _, _, kept = replayed(case, lives, made.meta)
-    _, _, learned = replayed(case, lives, made.meta, learn_last=True)
-    close(kept, cursor.fast, 1e-5)
-    close(learned, made.cursor.fast, 1e-5)
-
-
-@methods
 def test_segments_are_one_long_life(case: Case):
     """Without chance, two lives of one chunk, the second from the first one's cursor, are one life of two chunks."""
     made = lived(case)
-    world = DeviceWorld(made.family)
-
-    def lived_by(inner, cursor=None):
-        fresh = cursor is None
-        run = jax.jit(lambda cursor: world.live(inner, made.meta, made.tasks, made.key, cursor, fresh, stochastic=False))
-        return run(cursor)
-
-    whole, end = lived_by(case.inner)
     half = case.inner.with_plan(case.inner.plan._replace(chunks=1))
-    first, middle = lived_by(half)
-    second, last = lived_by(half, middle)
-    assert not second.fresh.any()
-    joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b], 1), first.chunks, second.chunks)
+
+    def lived_by(inner):
+        task, spaces = one(made.tasks), made.family.spaces
+        return jax.jit(
+            lambda key, cursor, fresh: live(inner, made.family, spaces, made.meta, task, key, cursor, fresh, stochastic=False)
+        )
+
+    key, elsewhere = jax.random.key(5), one(made.cursor, 1)
+    whole, end = lived_by(case.inner)(key, elsewhere, True)
+    segment = lived_by(half)
+    first, middle = segment(key, elsewhere, True)
+    second, last = segment(key, middle, False)
+    assert first.fresh and not second.fresh
+    joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first.chunks, second.chunks)
     close(joined, whole.chunks, 1e-5)
     close(last, end, 1e-5)
-    _, _, fast = jax.jit(lambda lives: per_task(lambda x: replay(half, made.meta, x, learn_last=True), lives))(second)
+    _, ahead, fast = jax.jit(lambda life: replay(half, made.meta, life, learn_last=True))(second)
     close(fast, last.fast, 1e-5)
+    assert ahead.shape == (case.inner.plan.streams,)
+
+
+@pytest.mark.parametrize("case", METHODS[:1], ids=repr)
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_restart_ends_every_chunk_with_its_episodes(case: Case, restart: bool):
+    """Five steps of a family with episodes of two: the last row is cut where chunks restart, and only there."""
+    made = lived(case)
+    inner = case.inner.with_plan(case.inner.plan._replace(steps=5, restart=restart))
+    life, cursor = jax.jit(lambda key: live(inner, made.family, made.family.spaces, made.meta, one(made.tasks), key))(made.key)
+    rows = life.chunks
+    ended = rows.terminated | rows.truncated
+    assert made.family.horizon == 2 and not rows.terminated[0, -1].any()
+    assert (rows.truncated[:, :-1] == 0).all() and (rows.truncated[0, -1] == restart).all()
+    assert (rows.truncated[1, -1] == restart).all()  # without restarts the second chunk begins within an episode
+    first = rows.step.first
+    assert first[0, 0].all() and (first[1, 0] == restart).all() and (life.last.first == ended[-1, -1]).all()
+    assert (first[:, 1:] == ended[:, :-1]).all()
+    assert (rows.step.obs[first] == 0).all()  # the environment did begin anew
+    assert rows.step.born[0, 0].all() and rows.step.born.sum() == case.inner.plan.streams
+    assert (rows.step.action[1, 0] == rows.action[0, -1]).all() and (rows.step.reward[1, 0] == rows.reward[0, -1]).all()
+    assert (rows.step.arrived[1, 0] == rows.next_obs[0, -1]).all()
+    if restart:
+        assert (cursor.world.time == 0).all()
+    assert (cursor.step.obs == life.last.obs).all()
 
 
 def test_a_task_is_nothing_but_its_index_and_parameters():

@@ -62,8 +62,8 @@ def advantages(
             by the variance (what garage and Meta-World's code do); "none".
     """
     steps, streams, width = obs.shape
-    cut = ends | ~mask
-    returns = jax.vmap(discounted_returns, (1, 1, None), 1)(jnp.where(mask, reward, 0.0), cut, discount)
+    cut, reward = jnp.asarray(ends | ~mask), jnp.where(mask, reward, 0.0)
+    returns = jax.vmap(discounted_returns, (1, 1, None), 1)(reward, cut, discount)
     time = jax.vmap(steps_in_episode, 1, 1)(first)
     design = features(obs.reshape(-1, width), time.reshape(-1), mask.reshape(-1))
     value = fit(design, jnp.where(mask, returns, 0.0).reshape(-1)).reshape(steps, streams)

@@ -42,7 +42,7 @@ def unit_returns(chunks: Chunk, unit: str, episodes: int) -> Array:
     if unit == "step":
         return jnp.mean(jnp.where(mask, reward, 0.0), axis=1)
     number = jnp.cumsum(first & mask, axis=0) - 1
-    at = (number[..., None] == jnp.arange(episodes)) & mask[..., None]
+    at = (number[..., None] == jnp.arange(episodes)[None, None]) & mask[..., None]
     done = jnp.any(at & ends[..., None], axis=0)
     returns = jnp.sum(jnp.where(at, reward[..., None], 0.0), axis=0)
     count = jnp.sum(done, axis=0)

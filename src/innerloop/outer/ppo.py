@@ -78,7 +78,8 @@ class PPO(Outer[Any, PPOState]):
         return state.meta
 
     def advantages(self, inner: Inner, state: PPOState, lives: Lifetime) -> tuple[Array, Array, Array]:
-        """Advantages, returns and mask, each [B, L, N] with L = K·T."""
+        """Advantages, returns and mask, each [B, L, N] with L = K·T. Before rows that are no transitions the mean return
+        stands for what follows; nothing that such rows hold reaches others."""
         c, scale = lives.chunks, state.scale
         reward, value, mask = (_flat(x) for x in (c.reward, c.value, c.mask))
         reward, value = jnp.where(mask, reward, 0.0), jnp.where(mask, value, 0.0)
@@ -87,9 +88,9 @@ class PPO(Outer[Any, PPOState]):
         if self.bootstrap:
             ahead = jax.vmap(lambda life: replay(inner, state.meta, life)[1])(lives)[:, None] * scale.std + scale.mean[-1]
         v_next = jnp.concatenate([v[:, 1:], ahead], 1)
-        stops = ~mask
-        cut = jax.vmap(jax.vmap(gae, (1, 1, 1, 1, 1, None, None), 1), (0, 0, 0, 0, 0, None, None))
-        advantage = cut(reward, v, v_next, stops, stops, self.discount, self.gae_lambda)
+        gap = ~mask | jnp.concatenate([~mask[:, 1:], jnp.zeros_like(mask[:, :1])], 1)  # no transition here or behind
+        over = jax.vmap(jax.vmap(gae, (1, 1, 1, 1, 1, None, None), 1), (0, 0, 0, 0, 0, None, None))
+        advantage = over(reward, v, v_next, gap, ~mask, self.discount, self.gae_lambda)
         return advantage, advantage + v, mask
 
     def _rescale(self, scale: ReturnScale, returns: Array, mask: Array) -> ReturnScale:

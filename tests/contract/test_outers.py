@@ -1,0 +1,140 @@
+"""What every outer promises with every inner: one update compiles once, keeps its types, and learns from sound tasks only."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from agreement import distance, same
+from registry import FAMILIES, METHODS, PAIRS, Case, defined, lived, small
+
+import innerloop.outer
+from innerloop import registry
+from innerloop.core import Outer
+from innerloop.run.trainer import Trainer
+from innerloop.tasks.names import examples, family
+from innerloop.worlds import DeviceWorld
+
+pairs = pytest.mark.parametrize("case", PAIRS, ids=repr)
+compiled: list[str] = []
+
+
+def _note(event: str, duration: float, **_: object) -> None:
+    if event.endswith("backend_compile_duration"):
+        compiled.append(event)
+
+
+jax.monitoring.register_event_duration_secs_listener(_note)
+
+
+@cache
+def trainer(case: Case) -> Trainer:
+    return Trainer(case.recipe, case.family, DeviceWorld(case.family))
+
+
+def test_every_outer_has_a_case():
+    missing = defined(innerloop.outer, Outer) - {type(case.outer) for case in PAIRS}
+    assert not missing, f"{missing} stand in no recipe, so the contract suite does not see them"
+
+
+def test_every_recipe_has_a_case():
+    assert {case.name.partition("/")[0] for case in METHODS} == set(registry.RECIPES)
+
+
+@pytest.mark.parametrize("name", sorted(registry.RECIPES))
+@pytest.mark.parametrize("tasks", [n for n in examples() if family(n).on_device and n not in FAMILIES])
+def test_every_recipe_fits_every_family(name: str, tasks: str):
+    """Traced, not compiled: shapes and types of a whole update."""
+    recipe, found = small(name, tasks)
+    made = Trainer(recipe, found, DeviceWorld(found))
+    like = jax.eval_shape(lambda: made.first(0))
+    after, metrics = jax.eval_shape(made.iterate, like)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(lambda x: (x.shape, x.dtype), like)
+    assert metrics["masked"].shape == ()
+
+
+@pairs
+def test_an_update_keeps_structure_shapes_and_types(case: Case):
+    """[11], weak types included: else the next call compiles anew."""
+    made = trainer(case)
+    before = made.first(0)
+    after, metrics = jax.eval_shape(made.iterate, before)
+    assert jax.tree.structure(after) == jax.tree.structure(before)
+    for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(before), strict=True):
+        assert (a.shape, a.dtype, a.weak_type) == (b.shape, b.dtype, b.weak_type)
+    assert {"masked", "return_first", "return_last"} <= set(metrics)
+    for name, x in metrics.items():
+        assert x.shape == () and jnp.issubdtype(x.dtype, jnp.floating), name
+
+
+@pairs
+def test_the_second_update_compiles_nothing(case: Case):
+    """[10]; and an update changes meta, stays finite, and is the same one when made again."""
+    made = trainer(case)
+    start = made.first(0)
+    carried, metrics = made.iterate(start)
+    jax.block_until_ready(carried)
+    compiled.clear()
+    carried, _ = made.iterate(carried)
+    made.iterate(carried)
+    again, _ = made.iterate(start)
+    twice, _ = made.iterate(again)
+    jax.block_until_ready(twice)
+    assert not compiled
+    same(twice, carried)
+    assert metrics["masked"] == 0 and metrics["skipped"] == 0
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(carried.outer) if jnp.issubdtype(x.dtype, jnp.floating))
+    outer = made.recipe.outer
+    assert distance(outer.meta(carried.outer), outer.meta(start.outer)) > 0
+
+
+@pytest.mark.parametrize("case", [c for c in PAIRS if c.family.name == FAMILIES[0]], ids=repr)
+def test_a_task_that_is_not_finite_is_masked_counted_and_never_spread(case: Case):
+    """An update with one bad task in four moves meta where one with the three others does; the trainer then skips it,
+    since that is more than its share."""
+    made, lives = trainer(case), lived(METHODS[[m.inner for m in METHODS].index(case.inner)]).lives
+    state = made.first(0).outer
+    outer = case.outer
+    if hasattr(outer, "minibatches"):
+        from dataclasses import replace
+
+        outer = replace(outer, minibatches=1)
+    update = jax.jit(outer.update, static_argnums=0)
+    rewards = lives.chunks.reward.at[1].set(jnp.nan)
+    broken = lives._replace(chunks=lives.chunks._replace(reward=rewards))
+    new, metrics = update(case.inner, state, broken, jax.random.key(0))
+    assert metrics["masked"] == 0.25
+    rest = jax.tree.map(lambda x: x[jnp.array([0, 2, 3])], lives)
+    expected, clean = update(case.inner, state, rest, jax.random.key(0))
+    assert clean["masked"] == 0
+    moved = distance(outer.meta(new), outer.meta(state))
+    assert moved > 0
+    assert distance(outer.meta(new), outer.meta(expected)) < 0.02 * moved
+    for name, x in metrics.items():
+        assert np.isfinite(x), name
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(new) if jnp.issubdtype(x.dtype, jnp.floating))
+
+
+@pytest.mark.parametrize("case", [c for c in PAIRS if c.family.name == FAMILIES[0]], ids=repr)
+def test_rows_that_are_no_transitions_move_nothing(case: Case):
+    """An update honours the mask: rewards, actions and values in masked rows of the last chunk change nothing."""
+    made, lives = trainer(case), lived(METHODS[[m.inner for m in METHODS].index(case.inner)]).lives
+    state, rows = made.first(0).outer, lives.chunks
+    mask = rows.mask.at[:, :, 2:4].set(False)
+    keep = lambda x, other: jnp.where(jnp.reshape(mask, mask.shape + (1,) * (x.ndim - mask.ndim)), x, other)  # noqa: E731
+    spoiled = rows._replace(
+        mask=mask,
+        reward=keep(rows.reward, 100.0),
+        action=keep(rows.action, jnp.zeros_like(rows.action)),
+        log_prob=keep(rows.log_prob, -9.0),
+        dist=jax.tree.map(lambda x: keep(x, x + 1.0), rows.dist),
+        next_obs=jax.tree.map(lambda x: keep(x, jnp.ones_like(x)), rows.next_obs),
+    )
+    update = jax.jit(case.outer.update, static_argnums=0)
+    one, _ = update(case.inner, state, lives._replace(chunks=rows._replace(mask=mask)), jax.random.key(0))
+    other, _ = update(case.inner, state, lives._replace(chunks=spoiled), jax.random.key(0))
+    assert distance(case.outer.meta(one), case.outer.meta(state)) > 0
+    assert distance(case.outer.meta(one), case.outer.meta(other)) < 1e-6
