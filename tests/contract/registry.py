@@ -16,8 +16,6 @@ from typing import Any
 
 import jax
 
-import innerloop.inner
-import innerloop.outer
 from innerloop import registry
 from innerloop.core import Cursor, Inner, Lifetime, Outer, Plan, Task, per_task, replay
 from innerloop.inner.forgetful import Forgetful

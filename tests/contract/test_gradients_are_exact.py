@@ -31,6 +31,10 @@ def wide(tree):
     return jax.tree.map(lambda x: x.astype(jnp.float64) if eqx.is_inexact_array(x) else x, tree)
 
 
+def moved(tree, along, size):
+    return jax.tree.map(lambda x, d: x + size * d, tree, along)
+
+
 @pytest.mark.parametrize("case", adaptive, ids=repr)
 def test_the_meta_gradient_is_that_of_finite_differences(case: Case):
     """Through the whole life: `begin`, every `learn` that is followed by decisions, and every decision and value."""
@@ -42,18 +46,18 @@ def test_the_meta_gradient_is_that_of_finite_differences(case: Case):
         @jax.jit
         def objective(meta):
             decision, ahead, _ = replay(case.inner, meta, life64)
-            fit = decision.dist.log_prob(life64.chunks.action) * jnp.cos(jnp.arange(life.chunks.reward.size, dtype=float)).reshape(
-                life.chunks.reward.shape
-            )
-            return jnp.sum(fit) + jnp.sum(decision.value**2) + jnp.sum(decision.dist.entropy()) + jnp.sum(ahead)
+            fit = decision.dist.log_prob(life64.chunks.action)
+            weight = jnp.cos(jnp.arange(fit.size, dtype=float)).reshape(fit.shape)
+            return jnp.sum(weight * fit) + jnp.sum(decision.value**2) + jnp.sum(decision.dist.entropy()) + jnp.sum(ahead)
 
         gradient = jax.jit(jax.grad(objective))(meta)
         rng = np.random.default_rng(0)
         for _ in range(3):
             along = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape)), meta)
-            if getattr(meta, "obs", None) is not None:  # statistics are carried, not learned
-                along = along._replace(**{k: jax.tree.map(jnp.zeros_like, getattr(meta, k)) for k in ("obs", "reward") if hasattr(meta, k)})
-            up, down = (jax.tree.map(lambda x, d: x + s * 1e-6 * d, meta, along) for s in (1, -1))
+            for name in ("obs", "reward"):  # statistics are carried, not learned
+                if getattr(meta, name, None) is not None:
+                    along = along._replace(**{name: jax.tree.map(jnp.zeros_like, getattr(meta, name))})
+            up, down = (moved(meta, along, size) for size in (1e-6, -1e-6))
             slope = (objective(up) - objective(down)) / 2e-6
             exact = sum(jnp.sum(g * d) for g, d in zip(jax.tree.leaves(gradient), jax.tree.leaves(along), strict=True))
             assert abs(exact - slope) < 1e-5 * (1 + abs(slope))
@@ -88,7 +92,6 @@ def recorded(plan: Plan, actions, rewards, log_probs, dist, values=None) -> Life
     task = Task(jnp.int32(-1), jnp.zeros(()))
     last = birth(SPACES, jnp.zeros((n, 1)), n)
     return Lifetime(chunk, last, jax.random.key(0), (), jnp.asarray(True), task)
-
 
 
 def test_maml_estimates_the_gradient_after_adaptation_and_not_that_of_the_experience():
@@ -148,9 +151,9 @@ def test_maml_estimates_the_gradient_after_adaptation_and_not_that_of_the_experi
     truth = slope(expected, theta)
     np.testing.assert_allclose(mean, adapted, atol=1e-8)
     assert np.abs(truth - adapted).max() > 0.01  # the bias is there: exploration is not paid for
-    score = sum(
-        slope(lambda x, p=p: np.prod(pi(x)[list(p)]), theta) * gain(after(theta, p)) for p in itertools.product(range(2), repeat=2)
-    )
+    score = np.zeros(2)
+    for pulls in itertools.product(range(2), repeat=2):
+        score += slope(lambda x, pulls=pulls: np.prod(pi(x)[list(pulls)]), theta) * gain(after(theta, pulls))
     np.testing.assert_allclose(truth, adapted + score, atol=1e-7)
 
 
@@ -196,7 +199,8 @@ def test_rl2_with_ppo_estimates_the_gradient_of_the_trials_return():
             fast = inner.observe(meta, fast, step)
             one = inner.decide(meta, fast, step.obs)
             no = jnp.zeros(1, bool)
-            fast = inner.observe(meta, fast, Step(step.obs, jnp.array([a], jnp.int32), jnp.array([float(r)]), step.obs, no, no, no))
+            then = Step(step.obs, jnp.array([a], jnp.int32), jnp.array([float(r)]), step.obs, no, no, no)
+            fast = inner.observe(meta, fast, then)
             two = inner.decide(meta, fast, step.obs)
             pays = lambda arm, won: jnp.where(won, chances[arm], 1 - chances[arm])  # noqa: E731
             log_one, log_two = one.dist.log_prob(jnp.array([a])), two.dist.log_prob(jnp.array([b]))
@@ -232,7 +236,7 @@ def test_rl2_with_ppo_estimates_the_gradient_of_the_trials_return():
         rng = np.random.default_rng(0)
         for _ in range(4):
             along = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape)), meta)
-            up, down = (jax.tree.map(lambda x, d: x + s * 1e-5 * d, meta, along) for s in (1, -1))
+            up, down = (moved(meta, along, size) for size in (1e-5, -1e-5))
             slope = (expected(up) - expected(down)) / 2e-5
             exact = 2 * sum(jnp.sum(g * d) for g, d in zip(jax.tree.leaves(found), jax.tree.leaves(along), strict=True))
             assert abs(slope) > 1e-3 and abs(exact - slope) < 1e-4 * abs(slope) + 1e-6

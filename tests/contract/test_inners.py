@@ -16,7 +16,7 @@ from agreement import close, distance, same
 from registry import CASES, METHODS, TASKS, Case, defined, lived, replayed
 
 import innerloop.inner
-from innerloop.core import Cursor, Discrete, Inner, Task, adapt, live, replay
+from innerloop.core import Cursor, Discrete, Inner, Task, live, replay
 from innerloop.worlds import DeviceWorld
 
 every = pytest.mark.parametrize("case", CASES, ids=repr)

@@ -47,7 +47,8 @@ def test_a_step_is_the_policy_gradient_of_standardised_advantages(chunk):
     advantage = advantages(chunk.step.obs, chunk.reward, chunk.step.first, ends, chunk.mask, 0.99, 1.0)
 
     def gain(net):
-        hidden = jnp.tanh(jnp.einsum("tni,io->tno", chunk.step.obs, net.body.layers[0].weight) + net.body.layers[0].bias[None, None])
+        layer = net.body.layers[0]
+        hidden = jnp.tanh(chunk.step.obs @ layer.weight + layer.bias[None, None])
         logits = hidden @ net.head.dense.weight + net.head.dense.bias[None, None]
         log_p = jnp.sum(jax.nn.log_softmax(logits) * jax.nn.one_hot(chunk.action, 4), -1)
         return jnp.mean(log_p * advantage)

@@ -153,7 +153,7 @@ class Outer(eqx.Module, Generic[Meta, S]):
     """How meta-parameters improve. S carries meta, optimiser and all else that must survive a restart."""
 
     @abstractmethod
-    def init(self, inner: Inner, meta: Meta, tasks: "TaskDistribution", example: Lifetime, key: Array) -> S:
+    def init(self, inner: Inner[Any, Any], meta: Meta, tasks: "TaskDistribution", example: Lifetime, key: Array) -> S:
         """First state. `example` is the shape of a batch of lives (jax.ShapeDtypeStruct leaves), to allocate memory."""
 
     def propose(self, state: S, tasks: Task, key: Array) -> tuple[Any, Task]:
@@ -167,7 +167,7 @@ class Outer(eqx.Module, Generic[Meta, S]):
         return self
 
     @abstractmethod
-    def update(self, inner: Inner, state: S, lives: Lifetime, key: Array) -> tuple[S, Metrics]:
+    def update(self, inner: Inner[Any, Any], state: S, lives: Lifetime, key: Array) -> tuple[S, Metrics]:
         """Improve on a batch of lives [B, ...]. Metrics are scalars; `masked` is the fraction of tasks whose gradient
         was not finite and did not count."""
 
@@ -226,7 +226,7 @@ class World(Protocol):
     jittable: bool
 
     def live(
-        self, inner: Inner, meta: Any, tasks: Task, key: Array, cursor: Any = None, fresh: Any = True, **options: Any
+        self, inner: Inner[Any, Any], meta: Any, tasks: Task, key: Array, cursor: Any = None, fresh: Any = True, **options: Any
     ) -> tuple[Lifetime, Cursor]:
         """One life in each of the tasks [B]; keys are split per task."""
         ...

@@ -33,7 +33,7 @@ def birth(spaces: Spaces, obs: Any, streams: int) -> Step:
     return Step(obs, zeros(spaces.action, (streams,)), jnp.zeros(streams), obs, yes, no, yes)
 
 
-def _chunks(scan_chunk: Callable, carry: Any, xs: Any, last: Callable) -> tuple[Any, Any]:
+def _chunks(scan_chunk: Callable[..., Any], carry: Any, xs: Any, last: Callable[..., Any]) -> tuple[Any, Any]:
     """Scan all chunks but the last, then `last` on it, and stack. (A scan cannot drop its final call of `learn`,
     and one that nothing reads made a meta-gradient 2.4 times as dear.)"""
     count = jax.tree.leaves(xs)[0].shape[0]
@@ -47,7 +47,7 @@ def _chunks(scan_chunk: Callable, carry: Any, xs: Any, last: Callable) -> tuple[
 
 
 def live(
-    inner: Inner,
+    inner: Inner[Any, Any],
     env: DeviceEnv,
     spaces: Spaces,
     meta: Any,
@@ -115,7 +115,7 @@ def live(
     return Lifetime(chunks, end.step, key_inner, start.fast, fresh, task), end
 
 
-def replay(inner: Inner, meta: Any, life: Lifetime, *, learn_last: bool = False) -> tuple[Decision, Array, Any]:
+def replay(inner: Inner[Any, Any], meta: Any, life: Lifetime, *, learn_last: bool = False) -> tuple[Decision, Array, Any]:
     """Run a recorded life again with its recorded actions; differentiable in `meta`.
 
     Returns:
@@ -139,12 +139,12 @@ def replay(inner: Inner, meta: Any, life: Lifetime, *, learn_last: bool = False)
     return decisions, ahead, fast
 
 
-def adapt(inner: Inner, meta: Any, life: Lifetime) -> Any:
+def adapt(inner: Inner[Any, Any], meta: Any, life: Lifetime) -> Any:
     """Fast after all of a life's experience: the adapted policy, to be read by `inner.decide`."""
     return replay(inner, meta, life, learn_last=True)[2]
 
 
-def per_task(f: Callable, *batches: Any, how: str = "vmap") -> Any:
+def per_task(f: Callable[..., Any], *batches: Any, how: str = "vmap") -> Any:
     """Apply `f` to each task of batches [B, ...]. "map" runs them in turn and keeps a task's intermediates in cache
     (gradients of gradients on CPU: 2.3 times faster); "vmap" runs them side by side (small recurrent nets, GPUs)."""
     if how == "map":

@@ -27,7 +27,7 @@ class Forgetful(Inner[Any, ForgetfulFast]):
     """`inner` that never learns and whose memory is emptied at every episode's begin ("episode") or at every step
     ("step"); "never" is for inners that have no memory beside what `learn` changes."""
 
-    inner: Inner
+    inner: Inner[Any, Any]
     every: str = eqx.field(static=True, default="episode")
 
     @property

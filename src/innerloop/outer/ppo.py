@@ -69,7 +69,7 @@ class PPO(Outer[Any, PPOState]):
             rate = optax.linear_schedule(self.lr, 0.0, self.updates * self.epochs * self.minibatches)
         return optax.chain(optax.clip_by_global_norm(self.max_norm), optax.adam(rate, eps=1e-5))
 
-    def init(self, inner: Inner, meta: Any, tasks: TaskDistribution, example: Lifetime, key: Array) -> PPOState:
+    def init(self, inner: Inner[Any, Any], meta: Any, tasks: TaskDistribution, example: Lifetime, key: Array) -> PPOState:
         _, chunks, steps = example.chunks.reward.shape[:3]
         scale = ReturnScale(jnp.zeros(chunks * steps), jnp.ones(()), jnp.zeros(()))
         return PPOState(meta, self._optimiser().init(meta), scale, jnp.zeros((), jnp.int32))
@@ -77,7 +77,7 @@ class PPO(Outer[Any, PPOState]):
     def meta(self, state: PPOState) -> Any:
         return state.meta
 
-    def advantages(self, inner: Inner, state: PPOState, lives: Lifetime) -> tuple[Array, Array, Array]:
+    def advantages(self, inner: Inner[Any, Any], state: PPOState, lives: Lifetime) -> tuple[Array, Array, Array]:
         """Advantages, returns and mask, each [B, L, N] with L = K·T. Before rows that are no transitions the mean return
         stands for what follows; nothing that such rows hold reaches others."""
         c, scale = lives.chunks, state.scale
@@ -102,7 +102,7 @@ class PPO(Outer[Any, PPOState]):
         std = keep * scale.std + (1 - keep) * jnp.sqrt(variance + 1e-8)
         return ReturnScale(mean, std, jnp.ones(()))
 
-    def update(self, inner: Inner, state: PPOState, lives: Lifetime, key: Array) -> tuple[PPOState, Metrics]:
+    def update(self, inner: Inner[Any, Any], state: PPOState, lives: Lifetime, key: Array) -> tuple[PPOState, Metrics]:
         advantage, returns, mask = self.advantages(inner, state, lives)
         sound = jnp.all(jnp.isfinite(advantage) & jnp.isfinite(returns), (1, 2), keepdims=True)
         scale = self._rescale(state.scale, returns, mask & sound)

@@ -40,18 +40,18 @@ class TRPO(Outer[Any, TRPOState]):
     gae_lambda: float = eqx.field(static=True, default=1.0)
     normalise: str = eqx.field(static=True, default="std")  # of advantages, per task: std, variance or none
 
-    def init(self, inner: Inner, meta: Any, tasks: TaskDistribution, example: Lifetime, key: Array) -> TRPOState:
+    def init(self, inner: Inner[Any, Any], meta: Any, tasks: TaskDistribution, example: Lifetime, key: Array) -> TRPOState:
         return TRPOState(meta, jnp.zeros((), jnp.int32))
 
     def meta(self, state: TRPOState) -> Any:
         return state.meta
 
-    def _advantage(self, inner: Inner, rows: Chunk) -> Array:
+    def _advantage(self, inner: Inner[Any, Any], rows: Chunk) -> Array:
         obs = encode(inner.spaces.obs, rows.step.obs)
         ends = rows.terminated | rows.truncated
         return advantages(obs, rows.reward, rows.step.first, ends, rows.mask, self.discount, self.gae_lambda, self.normalise)
 
-    def update(self, inner: Inner, state: TRPOState, lives: Lifetime, key: Array) -> tuple[TRPOState, Metrics]:
+    def update(self, inner: Inner[Any, Any], state: TRPOState, lives: Lifetime, key: Array) -> tuple[TRPOState, Metrics]:
         start, unravel = ravel_pytree(state.meta)
 
         def policy(point: Array, life: Lifetime) -> Dist:
