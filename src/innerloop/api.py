@@ -11,11 +11,11 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from innerloop.run.folder import FolderError, RunFolder, members, read_json, seed_folder
+from innerloop.run.folder import FolderError, RunFolder, members, read_json, recipe_digest, seed_folder
 
 if TYPE_CHECKING:
     from innerloop.run.config import Recipe
@@ -80,7 +80,7 @@ def recover(stored: Mapping[str, Any]) -> tuple[Recipe, Family]:
         from innerloop.run.config import override
         from innerloop.tasks.names import family as find
 
-        settings = {name: value for name, value in stored.items() if name != "request"}
+        settings = {name: value for name, value in stored.items() if name not in ("request", "extends")}
         family = find(settings["family"])
         return override(maker(stored["request"]["recipe"])(family), settings).settled(), family
 
@@ -173,8 +173,41 @@ def _take_back(folders: Sequence[RunFolder], parents: Sequence[Path]) -> None:
             parent.rmdir()
 
 
-def resume(path: str | Path, *, quiet: bool = False) -> list[Run]:
-    """Go on with the run (or runs) in `path`, bit for bit; finished ones are left as they are."""
+def extend(path: str | Path, steps: int) -> None:
+    """Let the run (or runs) in `path` go on to `steps` environment steps when next resumed: the same as if that had been
+    asked for at the start.
+
+    Raises:
+        ConfigError: fewer steps than before, or an outer whose schedule follows from the number of steps.
+    """
+    from innerloop.run.settings import ConfigError
+
+    for found in members(path):
+        stored = found.recipe
+        recipe, _ = recover(stored)
+        longer = replace(recipe, steps=steps).settled()
+        if longer.updates < recipe.updates:
+            raise ConfigError(f"{found.path} trains for {recipe.steps} steps; --steps {steps} would be fewer.")
+        if longer.outer != recipe.outer:
+            raise ConfigError(
+                f"the outer of {found.path} follows a schedule over its {recipe.steps} steps, so a longer run is another one; "
+                "train it anew."
+            )
+        if longer.updates > recipe.updates:
+            request = stored["request"] | {"steps": steps}
+            extends = [*stored.get("extends", []), recipe_digest(stored)]
+            found.write_recipe(stored | {"steps": steps, "request": request, "extends": extends})
+            found.update(status="interrupted", command=_command(request, int(found.record["seed"]), found.path))
+
+
+def resume(path: str | Path, *, steps: int | None = None, quiet: bool = False) -> list[Run]:
+    """Go on with the run (or runs) in `path`, bit for bit; finished ones are left as they are.
+
+    Args:
+        steps: train to so many environment steps in all, beyond those asked for at first; see `extend`.
+    """
+    if steps is not None:
+        extend(path, steps)
     return _each([lambda found=found: _resumed(found, quiet) for found in members(path)])
 
 

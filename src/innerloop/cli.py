@@ -153,11 +153,11 @@ def _train(args: argparse.Namespace) -> None:
     from innerloop import api
 
     if args.resume:
-        if args.recipe or args.own or args.tasks or args.set or args.config or args.out or args.steps:
+        if args.recipe or args.own or args.tasks or args.set or args.config or args.out:
             from innerloop.run.settings import ConfigError
 
-            raise ConfigError("--resume goes on with the recipe in the folder and takes no other setting.")
-        runs = api.resume(args.resume, quiet=args.quiet)
+            raise ConfigError("--resume goes on with the recipe in the folder; of other settings it takes --steps alone, to train longer.")
+        runs = api.resume(args.resume, steps=args.steps, quiet=args.quiet)
     else:
         request = _request(args)
         made = api.train(request.pop("recipe"), seed=args.seed, out=args.out, quiet=args.quiet, **request)

@@ -61,7 +61,7 @@ class PPO(Outer[Any, PPOState]):
                 f"meta_batch ({meta_batch}) must be a multiple of outer.minibatches ({self.minibatches}): minibatches are of "
                 "whole tasks."
             )
-        return replace(self, updates=updates)
+        return replace(self, updates=updates) if self.anneal else self
 
     def _optimiser(self) -> optax.GradientTransformation:
         rate = self.lr

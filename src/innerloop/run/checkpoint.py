@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -153,7 +153,7 @@ class Saver:
 
 
 def _newest(
-    folder: Folder, step: int | None, recipe: str | None, load: Callable[[Path], tuple[T, dict[str, Any]]]
+    folder: Folder, step: int | None, recipe: Collection[str] | None, load: Callable[[Path], tuple[T, dict[str, Any]]]
 ) -> tuple[T, dict[str, Any]]:
     """What `load` gives of the newest good checkpoint (or of `step` alone); each damaged one is reported."""
     found = _found(folder)
@@ -165,7 +165,7 @@ def _newest(
             value, manifest = load(path)
             if manifest["step"] != number:
                 raise Damaged(f"it is the checkpoint of step {manifest['step']}")
-            if recipe is not None and manifest["extra"].get("recipe") != recipe:
+            if recipe is not None and manifest["extra"].get("recipe") not in recipe:
                 raise Damaged("it belongs to another recipe")
         except sealed.READING as problem:
             damaged[path.name] = sealed.reason(problem)
@@ -179,8 +179,12 @@ def _newest(
     raise NoCheckpoint(_home(folder), damaged)
 
 
+def _digests(recipe: str | Collection[str] | None) -> Collection[str] | None:
+    return {recipe} if isinstance(recipe, str) else recipe
+
+
 def restore(
-    folder: Folder, like: Any, *, step: int | None = None, recipe: str | None = None, resuming: bool = True
+    folder: Folder, like: Any, *, step: int | None = None, recipe: str | Collection[str] | None = None, resuming: bool = True
 ) -> tuple[Any, dict[str, Any]]:
     """The newest good checkpoint of the run folder, or that of `step`: (tree, manifest).
 
@@ -189,19 +193,19 @@ def restore(
 
     Args:
         like: a tree of arrays or ShapeDtypeStructs that says which leaves are expected.
-        recipe: the digest that manifest["extra"]["recipe"] must equal; None accepts any.
+        recipe: the digest (or digests) that manifest["extra"]["recipe"] must be; None accepts any.
         resuming: training goes on from here, so that differing bits matter; False where the state is only read.
 
     Raises:
         NoCheckpoint: none is good. Its `damaged` is empty if there is none at all, and only then may a run start anew.
     """
-    tree, manifest = _newest(folder, step, recipe, lambda path: sealed.load(path, like))
+    tree, manifest = _newest(folder, step, _digests(recipe), lambda path: sealed.load(path, like))
     changed = differences(manifest["facts"], facts()) if resuming else []
     if changed:
         _log.warning("Resuming is not bit-exact: %s.", "; ".join(changed))
     return tree, manifest
 
 
-def verify(folder: Folder, *, step: int | None = None, recipe: str | None = None) -> dict[str, Any]:
+def verify(folder: Folder, *, step: int | None = None, recipe: str | Collection[str] | None = None) -> dict[str, Any]:
     """The manifest of what `restore` would use, all its bytes verified; its "digest" is that of the whole state."""
-    return _newest(folder, step, recipe, sealed.verify)[1]
+    return _newest(folder, step, _digests(recipe), sealed.verify)[1]

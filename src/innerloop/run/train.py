@@ -80,6 +80,7 @@ class _Loop:
     def __init__(self, trainer: Trainer, run: RunFolder, seed: int):
         self.trainer, self.recipe, self.run, self.seed = trainer, trainer.recipe, run, seed
         self.identity = recipe_digest(run.recipe)
+        self._accepted = {self.identity, *run.recipe.get("extends", [])}  # a run trained further has older checkpoints
         self.saver = checkpoint.Saver(run.path, keep=self.recipe.keep)
         self.carried, self.done, self.anchor, self.begun = trainer.first(seed), 0, 0, False
         self._like = jax.eval_shape(lambda: self.carried)
@@ -165,7 +166,7 @@ class _Loop:
         self._saved, self._saved_at = self.done, time.monotonic()
 
     def _restore(self, step: int | None = None) -> None:
-        self.carried, manifest = checkpoint.restore(self.run.path, self._like, step=step, recipe=self.identity)
+        self.carried, manifest = checkpoint.restore(self.run.path, self._like, step=step, recipe=self._accepted)
         self.done, self.anchor, self.begun = manifest["extra"]["iteration"], manifest["extra"].get("anchor", 0), True
 
     def _roll_back(self, log: RunLog) -> None:
