@@ -160,11 +160,12 @@ class Bench:
         single = obs_out[0] if len(leaves) == 1 and not leaves[0].path and not leaves[0].discrete else None
         shape = leaves[0].shape
         slots.status[mine] = FINE
+        beat[2] = STEP
         with np.errstate(all="ignore"):
             for j, i in enumerate(self.mine):
                 if not todo[j]:
                     continue
-                beat[1:] = i, STEP
+                beat[1] = i
                 fault = STEP_FAULT
                 try:
                     obs, reward, terminated, truncated, _ = envs[i].step(actions[j])
@@ -184,6 +185,8 @@ class Bench:
                         self._begin(i, envs[i])
                 except (Exception, SystemExit) as error:  # whatever a user's environment may raise
                     slots.fail(i, fault, describe(error))
+                if fault == RESET_FAULT:
+                    beat[2] = STEP
 
     def close(self) -> None:
         """Close every environment."""

@@ -7,6 +7,7 @@ JAX) and one jitted `learn` per chunk. What crosses the boundary is `boundary.py
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -34,7 +35,8 @@ def leaves(space: Any, path: tuple[Any, ...] = ()) -> list[Leaf]:
     return [leaf for name in names for leaf in leaves(space[name], (*path, name))]
 
 
-class Lot(NamedTuple):
+@dataclass(frozen=True)
+class Lot:
     """The tasks of one life each, and how many slots they take: slot = row of the task × streams + stream."""
 
     count: int
@@ -282,15 +284,15 @@ class HostWorld:
         if not (status.any() or wrong or unsound):
             return {}, {}
         faults, unborn = {}, {}
-        for i in np.flatnonzero(~self._down):
+        for i in np.flatnonzero(~self._down).tolist():
             if status[i] == STEP_FAULT:
-                faults[int(i)] = slots.reason(i)
+                faults[i] = slots.reason(i)
             elif i in wrong:
-                faults[int(i)] = wrong[i]
+                faults[i] = wrong[i]
             elif status[i] == RESET_FAULT:
-                unborn[int(i)] = slots.reason(i)
+                unborn[i] = slots.reason(i)
             elif got.first[i] and i in unsound:
-                unborn[int(i)] = unsound[i]
+                unborn[i] = unsound[i]
         return faults, unborn
 
     def _quarantine(
@@ -328,7 +330,7 @@ class HostWorld:
             slots.todo[:s], slots.todo[s:] = which, False
             crew.reset()
             unsound = sound(self._leaves, [o[:s] for o in slots.obs])
-            bad = {int(i): slots.reason(i) for i in np.flatnonzero(which & (slots.status[:s] != FINE))}
+            bad = {i: slots.reason(i) for i in np.flatnonzero(which & (slots.status[:s] != FINE)).tolist()}
             bad = {i: why for i, why in unsound.items() if which[i]} | bad
             good = which.copy()
             good[list(bad)] = False

@@ -108,6 +108,7 @@ class Workers:
         self._began[:] = self._clock
         for w, process in enumerate(self._processes):
             if process is None or not process.is_alive():
+                self._kill(w)
                 self._start(w)
         lost = self._command(b"a", range(self._layout.workers))
         for w, (_, reason) in lost.items():
@@ -207,7 +208,8 @@ class Workers:
         watch = {w: (self.slots.beat[w].copy(), time.monotonic()) for w in pending.values()}
         patience = min(1.0, 0.25 * min(*self._deadline.values(), self._slow))
         while pending:
-            for pipe in wait(list(pending), patience):
+            ready = wait(list(pending), patience)
+            for pipe in ready:
                 w = pending[pipe]  # type: ignore[index]  (wait returns what it was given)
                 try:
                     _, sequence = _MESSAGE.unpack(pipe.recv_bytes())  # type: ignore[union-attr]
@@ -217,6 +219,8 @@ class Workers:
                     continue
                 if sequence == self._sequence:
                     del pending[pipe]
+            if ready:
+                continue
             now = time.monotonic()
             for pipe, w in list(pending.items()):
                 beat, since = watch[w]
