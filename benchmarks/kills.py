@@ -106,18 +106,17 @@ def trial(name: str, kills: int, seed: int, home: Path) -> dict[str, object]:
         if not kill.pop("killed"):
             raise SystemExit(f"the run ended before kill {number + 1}; give it more --steps, or fewer --kills")
         at = reached(folder)
-        digest = None
+        copy = home / f"{name}-copy"
         if (folder / "run.json").is_file():
-            copy = home / f"{name}-copy"
             shutil.copytree(folder, copy)
             run(command("train", "--resume", copy, "--quiet"), environment(cache))
-            digest = run(command("digest", copy), environment(cache))[0].strip()
-            shutil.rmtree(copy)
-        else:  # killed before there was a run: nothing to resume, the same command begins it
-            digest = run(command("digest", whole), environment(cache))[0].strip()
-            kill["where"] += ", before there was a run"
+        else:  # killed before there was anything to resume: the same command begins it
+            run([*train, str(copy)], environment(cache))
+        digest = run(command("digest", copy), environment(cache))[0].strip()
+        shutil.rmtree(copy)
         found.append({"kill": number + 1, **kill, "newest_checkpoint": at, "of": updates, "digest": digest})
-        print(f"  {number + 1:2d} {kill['where']}, checkpoint {at}: {'same' if digest == expected else 'DIFFERENT'}", flush=True)
+        same = "same" if digest == expected else "DIFFERENT"
+        print(f"  {number + 1:2d} {kill['where']}, checkpoint {at}: {same}", flush=True)
     run(command("train", "--resume", folder, "--quiet"), environment(cache))
     last = run(command("digest", folder), environment(cache))[0].strip()
     return {

@@ -326,4 +326,7 @@ def report(paths: Sequence[str | Path], out: str | Path | None = None) -> Path:
     from innerloop.evaluate.report import write_report
 
     folders = [locate(p) for p in paths]
-    return write_report(folders, Path(out) if out else folders[0] / "report.html")
+    try:
+        return write_report(folders, Path(out) if out else folders[0] / "report.html")
+    except FileNotFoundError as error:
+        raise FolderError(str(error)) from error

@@ -156,7 +156,9 @@ def _train(args: argparse.Namespace) -> None:
         if args.recipe or args.own or args.tasks or args.set or args.config or args.out:
             from innerloop.run.settings import ConfigError
 
-            raise ConfigError("--resume goes on with the recipe in the folder; of other settings it takes --steps alone, to train longer.")
+            raise ConfigError(
+                "--resume goes on with the recipe in the folder; of other settings it takes --steps alone, to train longer."
+            )
         runs = api.resume(args.resume, steps=args.steps, quiet=args.quiet)
     else:
         request = _request(args)
