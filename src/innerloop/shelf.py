@@ -15,6 +15,14 @@ from innerloop.run.folder import check_name, members, read_json, write_json
 _RESULT = ("split", "tasks", "seed", "unit", "policy", "curve", "total", "gain", "first_gain", "seeds", "interval", "oracle")
 
 
+def _anywhere(command: list[str], name: str) -> list[str]:
+    """A run's command with a run folder that makes sense on any machine."""
+    words = list(command)
+    if "--out" in words[:-1]:
+        words[words.index("--out") + 1] = f"runs/{name}"
+    return words
+
+
 def put(run: Path, name: str, shelf: Path) -> Path:
     """Write SHELF/NAME from a run, or from the first seed of several (never the best); its path.
 
@@ -33,8 +41,8 @@ def put(run: Path, name: str, shelf: Path) -> Path:
     if target.exists():
         shutil.rmtree(target)
     target.mkdir(parents=True)
-    evaluation = read_json(Path(run) / "evaluation.json")
-    records = [r.record for r in found]
+    evaluation = read_json(Path(run) / "evaluation.json") | {"run": f"zoo:{name}"}
+    records = [r.record | {"command": _anywhere(r.record["command"], name)} for r in found]
     card = {
         "name": name,
         "recipe": recipe.name,
@@ -48,8 +56,8 @@ def put(run: Path, name: str, shelf: Path) -> Path:
         "result": {name: evaluation[name] for name in _RESULT},
     }
     checkpoint.save_meta(target / "weights", meta, {"name": name, "training_digest": digest})
-    for file in ("recipe.json", "run.json"):
-        write_json(target / file, read_json(first / file))
+    write_json(target / "recipe.json", read_json(first / "recipe.json"))
+    write_json(target / "run.json", records[0])
     write_json(target / "card.json", card)
     write_json(target / "evaluation.json", evaluation)
     if (Path(run) / "baselines.json").is_file() or (first / "baselines.json").is_file():
