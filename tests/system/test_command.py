@@ -121,7 +121,7 @@ def test_the_table_fits_80_columns_and_the_report_is_one_page(innerloop, finishe
     page = innerloop("report", finished).stdout.strip()
     assert page == str(finished / "report.html")
     content = (finished / "report.html").read_text()
-    assert content.startswith("<!doctype html>") and "bandit-k2-n5" in content and "http" not in content.split("<body")[0]
+    assert content.startswith("<!doctype html>") and "bandit-k2-n5" in content and "://" not in content.split("<body")[0]
     assert innerloop("report", finished / "seed-0", "--out", finished / "one.html").stdout.strip().endswith("one.html")
 
 

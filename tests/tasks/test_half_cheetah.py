@@ -15,7 +15,11 @@ from innerloop.worlds import HostWorld
 class Linear(Inner):
     plan: Plan
 
-    def init(self, key, spaces):
+    @property
+    def spaces(self):
+        return HalfCheetahDir().spaces
+
+    def init(self, key):
         return jax.random.normal(key, (20, 6))
 
     def begin(self, meta, key):
@@ -36,7 +40,7 @@ def robot(direction=1.0, **fields):
 def test_number_of_workers_does_not_matter():
     family = HalfCheetahDir()
     inner = Linear(Plan(2, 30, 2, True))
-    meta = inner.init(jax.random.key(0), family.spaces)
+    meta = inner.init(jax.random.key(0))
     tasks = family.sample(jax.random.key(1), 3)
     lives = []
     for workers in (0, 1, 2):

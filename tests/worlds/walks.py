@@ -54,7 +54,11 @@ class Gru(Inner):
 
     plan: Plan
 
-    def init(self, key, spaces):
+    @property
+    def spaces(self):
+        return HostWalk().spaces
+
+    def init(self, key):
         k = jax.random.split(key)
         return eqx.nn.GRUCell(2 + 3 + 2, 8, key=k[0]), jax.random.normal(k[1], (8, 3))
 
@@ -67,7 +71,7 @@ class Gru(Inner):
         return jax.vmap(meta[0])(jnp.concatenate(x, -1), memory), shift
 
     def decide(self, meta, fast, obs):
-        h = fast[0] + fast[1]
+        h = fast[0] + fast[1][None]
         return Decision(Categorical(h @ meta[1]), h[..., 0])
 
     def learn(self, meta, fast, chunk, key):
@@ -77,4 +81,4 @@ class Gru(Inner):
 
 def setup(plan):
     inner = Gru(plan)
-    return inner, inner.init(jax.random.key(0), HostWalk().spaces)
+    return inner, inner.init(jax.random.key(0))
