@@ -26,6 +26,7 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
         "outer": {"discount": 1.0, "gae_lambda": 0.8, "entropy_weight": 0.02},
     },
     "tabular-mdp": {"steps": 40_000_000},
+    "probe": {"meta_batch": 256, "steps": 250_000, "inner": {"width": 32}, "outer": {"minibatches": 4}},
     "grid-navi": {"steps": 15_000_000},
 }
 

@@ -1,0 +1,98 @@
+"""The probes: each recipe solves those that its method can solve, near the exact optimum and above not adapting.
+
+Not benchmarks: some seconds each once compiled. The slow ones are run by hand (`-m slow`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from innerloop import registry
+from innerloop.evaluate.adaptation import Evaluator, totals
+from innerloop.inner.forgetful import Forgetful
+from innerloop.run.config import Recipe
+from innerloop.run.trainer import Trainer
+from innerloop.tasks.names import family as find
+from innerloop.worlds import DeviceWorld
+
+slow = pytest.mark.slow
+HELD_OUT = 1024
+
+
+@dataclass
+class Trained:
+    """A recipe's meta-parameters after training on a probe."""
+
+    recipe: Recipe
+    family: Any
+    meta: Any
+
+    def returns(self, inner: Any = None) -> np.ndarray:
+        """[tasks, units] of the adapting agent, or of another inner with its meta-parameters."""
+        inner = self.recipe.inner.with_plan(self.recipe.evaluation) if inner is None else inner
+        evaluator = Evaluator(inner, self.family.split("test"), DeviceWorld(self.family), self.recipe.unit)
+        return evaluator(self.meta, HELD_OUT, jax.random.key(1))[0]
+
+
+def train(name: str, probe: str, seed: int = 0) -> Trained:
+    """By the recipe's own preset for probes."""
+    family = find(probe)
+    recipe = registry.maker(name)(family).settled()
+    trainer = Trainer(recipe, family, DeviceWorld(family))
+    carried = trainer.first(seed)
+    for _ in range(recipe.updates):
+        carried, metrics = trainer.iterate(carried)
+    assert metrics["masked"] == 0
+    return Trained(recipe, family, recipe.outer.meta(carried.outer))
+
+
+@pytest.mark.parametrize(
+    ("probe", "least", "forgets"),
+    [  # least: below the optimum by what remains to be learned and by chance
+        ("probe-reward", 9.3, "step"),
+        pytest.param("probe-observation", 0.97, "step", marks=slow),
+        pytest.param("probe-cost", 0.87, "step", marks=slow),
+        pytest.param("probe-across", 3.4, "episode", marks=slow),
+        pytest.param("probe-alike", 7.3, "step", marks=slow),
+    ],
+)
+def test_rl2_solves(probe: str, least: float, forgets: str):
+    trained = train("rl2", probe)
+    total = totals(trained.returns(), trained.recipe.unit).mean()
+    inner = trained.recipe.inner.with_plan(trained.recipe.evaluation)
+    without = totals(trained.returns(Forgetful(inner, forgets)), trained.recipe.unit).mean()
+    optimum = trained.family.optimum
+    assert least < total < optimum + 0.05 * optimum
+    if probe == "probe-alike":
+        assert total > without - 0.1  # the tasks are all alike: adaptation must not hurt
+    else:
+        assert total > without + 0.3 * optimum
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        pytest.param("probe-reward", marks=slow),
+        "probe-across",
+        pytest.param("probe-alike", marks=slow),
+    ],
+)
+def test_maml_solves(probe: str):
+    """After one gradient step on the first chunk: near the return of who knows the task, per unit."""
+    trained = train("maml", probe)
+    curve = trained.returns().mean(0)
+    known = float(np.mean(trained.family.best(trained.family.sample(jax.random.key(0), 4))))
+    known *= trained.family.horizon if trained.family.unit == "step" else 1
+    inner = trained.recipe.inner.with_plan(trained.recipe.evaluation)
+    without = trained.returns(Forgetful(inner, "never")).mean(0)
+    assert 0.9 * known < curve[1] < 1.05 * known
+    if probe == "probe-alike":
+        assert curve.min() > without.max() - 0.05 * known
+    else:
+        assert curve[1] > without[1] + 0.3 * known
+        assert curve[0] < 0.75 * known  # nobody knows the arm before the first chunk
