@@ -36,6 +36,25 @@ def test_conjugate_gradient_stops_at_the_answer_and_at_nothing():
     assert np.isfinite(np.asarray(flat)).all()
 
 
+def test_conjugate_gradient_in_float32_is_that_of_exact_arithmetic():
+    """A few eigenvalues far above a small damping, as a policy's Fisher matrix has them: the plain recurrence is off by a
+    tenth after ten steps, and by something else after a change in the last bit of b."""
+    rng = np.random.default_rng(2)
+    q, _ = np.linalg.qr(rng.normal(size=(100, 100)))
+    spectrum = np.concatenate([[30.0, 3.0], np.geomspace(0.3, 1e-5, 98)])
+    a, b = q @ np.diag(spectrum) @ q.T, rng.normal(size=100) * spectrum.max() * 1e-2
+    basis = np.stack([b], 1)  # the optimum over the Krylov space, in float64
+    for _ in range(9):
+        v = a @ basis[:, -1]
+        for _ in range(2):
+            v -= np.linalg.qr(basis)[0] @ (np.linalg.qr(basis)[0].T @ v)
+        basis = np.concatenate([basis, (v / np.linalg.norm(v))[:, None]], 1)
+    expected = basis @ np.linalg.solve(basis.T @ a @ basis, basis.T @ b)
+    x, quadratic = conjugate_gradient(lambda v: jnp.asarray(a, jnp.float32) @ v, jnp.asarray(b, jnp.float32), 10)
+    assert np.linalg.norm(x - expected) < 1e-3 * np.linalg.norm(expected)
+    np.testing.assert_allclose(quadratic, expected @ a @ expected, rtol=1e-3)
+
+
 def score(point):
     """A bowl around 1 and a KL that grows with the distance from 0."""
     return jnp.sum((point - 1.0) ** 2), jnp.sum(point**2)

@@ -16,22 +16,30 @@ from jax import Array
 def conjugate_gradient(
     product: Callable[[Array], Array], b: Array, steps: int, tolerance: float = 1e-10
 ) -> tuple[Array, Array]:
-    """Approximate x of A x = b for symmetric positive definite A; also xᵀA x. Stops moving once the squared residual is
-    below `tolerance` times that of b (relative, since float32)."""
+    """Approximate x of A x = b for symmetric positive definite A; also xᵀA x (= xᵀb, the residual being orthogonal to x). Stops moving once the squared residual is
+    below `tolerance` times that of b (relative, since float32).
 
-    def body(carry: tuple[Array, Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array, Array], None]:
-        x, r, d, rr = carry
+    Each residual is made orthogonal to all earlier ones: in float32 the plain recurrence loses that within a few steps when
+    the largest eigenvalue stands apart, and its answer is then one of rounding.
+    """
+
+    def body(carry: tuple[Array, ...], i: Array) -> tuple[tuple[Array, ...], None]:
+        x, r, d, rr, basis = carry
+        basis = basis.at[i].set(r / jnp.sqrt(jnp.where(rr > 0, rr, 1.0)))
         a_d = product(d)
         curvature = d @ a_d
         go = (rr > tolerance * (b @ b)) & (curvature > 0)
         alpha = jnp.where(go, rr / jnp.where(go, curvature, 1.0), 0.0)
         x, r = x + alpha * d, r - alpha * a_d
+        for _ in range(2):
+            r = jnp.where(go, r - basis.T @ (basis @ r), r)
         new = r @ r
         d = jnp.where(go, r + new / jnp.where(rr > 0, rr, 1.0) * d, d)
-        return (x, r, d, jnp.where(go, new, rr)), None
+        return (x, r, d, jnp.where(go, new, rr), basis), None
 
-    (x, r, _, _), _ = jax.lax.scan(body, (jnp.zeros_like(b), b, b, b @ b), length=steps)
-    return x, x @ (b - r)
+    start = (jnp.zeros_like(b), b, b, b @ b, jnp.zeros((steps, b.size), b.dtype))
+    (x, *_), _ = jax.lax.scan(body, start, jnp.arange(steps))
+    return x, x @ b
 
 
 class Search(NamedTuple):
