@@ -55,6 +55,30 @@ def test_exact_references_are_what_the_command_computes(name, tmp_path, capsys):
     assert capsys.readouterr().out.startswith(f"{name}: ")
 
 
+def an_oracle_run(folder, **changed):
+    point = {"experience": 0, "mean": 300.0, "lo": 290.0, "hi": 310.0}
+    found = {"recipe": "oracle", "family": "shown:half-cheetah-dir", "curve": [point], "seeds": [0], "tasks": 40, "seed": 0}
+    (folder / "evaluation.json").write_text(json.dumps(found | changed))
+    (folder / "run.json").write_text("{}")
+    (folder / "recipe.json").write_text('{"steps": 1000}')
+
+
+def test_a_trained_oracle_is_taken_from_its_evaluated_run(tmp_path, capsys):
+    run, out = tmp_path / "run", tmp_path / "out"
+    run.mkdir()
+    with pytest.raises(ValueError, match="innerloop evaluate"):
+        oracles.trained(run)
+    an_oracle_run(run, recipe="maml", family="half-cheetah-dir")
+    with pytest.raises(ValueError, match="recipe oracle"):
+        oracles.trained(run)
+    an_oracle_run(run)
+    oracles.main(["--run", str(run), "--out", str(out)])
+    found = json.loads((out / "half-cheetah-dir.json").read_text("utf-8"))
+    assert found["oracle"] == {"name": "task-id oracle, trained", "total": 300.0} and found["trial"] == 1
+    assert found["settings"]["train"] == "innerloop train oracle --tasks half-cheetah-dir --steps 1000"
+    assert "300.0000" in capsys.readouterr().out
+
+
 def test_other_sizes_are_computed():
     small = oracles.references("bandit-k3-n4", instances=2_000)
     assert small["trial"] == 4 and small["oracle"]["name"] == "Bayes-optimal"

@@ -16,8 +16,8 @@ from jax import Array
 def conjugate_gradient(
     product: Callable[[Array], Array], b: Array, steps: int, tolerance: float = 1e-10
 ) -> tuple[Array, Array]:
-    """Approximate x of A x = b for symmetric positive definite A; also xᵀA x (= xᵀb, the residual being orthogonal to x). Stops moving once the squared residual is
-    below `tolerance` times that of b (relative, since float32).
+    """Approximate x of A x = b for symmetric positive definite A; also xᵀA x, which is xᵀb (the residual is orthogonal to
+    x). Stops moving once the squared residual is below `tolerance` times that of b (relative, since float32).
 
     Each residual is made orthogonal to all earlier ones: in float32 the plain recurrence loses that within a few steps when
     the largest eigenvalue stands apart, and its answer is then one of rounding.

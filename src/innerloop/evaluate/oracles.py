@@ -1,7 +1,8 @@
 """References of a family that depend on no run: the oracle and the classical baselines, computed or read as shipped.
 
-Not the baselines that need a network. `python -m innerloop.evaluate.oracles NAME…` computes and writes the shipped files
-(no NAME: all of them, some minutes); nobody writes them by hand.
+`python -m innerloop.evaluate.oracles NAME…` computes and writes the shipped files (no NAME: all that are computed, some
+minutes); nobody writes them by hand. Where no optimum can be computed (simulators), the oracle is a policy that was trained
+with the task shown to it (recipe `oracle`), and `… oracles --run DIR` writes what `innerloop evaluate DIR` found.
 
 A reference is {"family", "unit", "trial", "oracle": {"name", "total"}, "baselines": {name: {"curve": [{"experience",
 "mean", "lo", "hi"}], "total": {"mean", "lo", "hi"}}}, "settings"}: `unit` is "step" (bandits: one pull) or "episode",
@@ -26,7 +27,8 @@ from innerloop.evaluate import bandit_strategies, gittins, grid_oracle, mdp_orac
 from innerloop.evaluate.statistics import Interval
 
 INSTANCES = 1_000_000
-SHIPPED = (
+TRAINED = ("half-cheetah-dir",)
+COMPUTED = (
     "bandit-k5-n10",
     "bandit-k5-n100",
     "bandit-k10-n10",
@@ -38,6 +40,7 @@ SHIPPED = (
     "semi-circle-varibad",
     "semi-circle-dense",
 )
+SHIPPED = (*COMPUTED, *TRAINED)
 _ROBOTS = {  # name: (episodes in a trial, value per episode)
     "point-goal": (3, robot_oracle.point_goal),
     "semi-circle-pearl": (6, robot_oracle.semi_circle_pearl),
@@ -53,7 +56,7 @@ def references(family_name: str, seed: int = 0, instances: int = INSTANCES) -> d
     """Compute what a result on this family is measured against.
 
     Args:
-        family_name: one of SHIPPED, or another bandit-k{K}-n{N} (N ≤ 200) or tabular-mdp-n{N}.
+        family_name: one of COMPUTED, or another bandit-k{K}-n{N} (N ≤ 200) or tabular-mdp-n{N}.
         seed: of simulated tasks and strategies.
         instances: simulated tasks of the main strategies; Thompson sampling, PSRL and tuning take a tenth of them,
             the Gittins policy four times as many where it stands as the oracle.
@@ -83,11 +86,40 @@ def load(family_name: str) -> dict[str, Any]:
 
 def write(family_name: str, folder: Path | None = None, seed: int = 0, instances: int = INSTANCES) -> Path:
     """Compute a reference and write it as JSON to `folder`, by default where `load` reads it; returns the file."""
+    return _write(references(family_name, seed, instances), folder)
+
+
+def trained(run: Path) -> dict[str, Any]:
+    """The reference of a family whose oracle is a trained policy, from the folder of such a run (or of its seeds), evaluated.
+
+    Raises:
+        ValueError: the run is not one of recipe `oracle`, or was not evaluated yet.
+    """
+    if not (run / "evaluation.json").is_file():
+        raise ValueError(f"{run} has no evaluation.json; run `innerloop evaluate {run}` first")
+    found = json.loads((run / "evaluation.json").read_text("utf-8"))
+    family = found["family"].removeprefix("shown:")
+    if found["recipe"] != "oracle" or family == found["family"]:
+        raise ValueError(f"{run} is a run of {found['recipe']} on {found['family']}; accepted: a run of recipe oracle")
+    point = found["curve"][0]
+    value = {"curve": [point], "total": {name: point[name] for name in ("mean", "lo", "hi")}}
+    runs = [run] if (run / "run.json").is_file() else [run / f"seed-{seed}" for seed in found["seeds"]]
+    steps = {json.loads((one / "recipe.json").read_text("utf-8"))["steps"] for one in runs}
+    settings = {
+        "train": f"innerloop train oracle --tasks {family} --steps {max(steps)}",
+        "seeds": found["seeds"],
+        "evaluate": f"--tasks {found['tasks']} --seed {found['seed']}",
+    }
+    oracle = {"name": "task-id oracle, trained", "total": point["mean"]}
+    shown = {"unit": "episode", "trial": 1, "oracle": oracle, "baselines": {"task-id oracle": value}, "settings": settings}
+    return _rounded({"family": family, **shown})
+
+
+def _write(reference: dict[str, Any], folder: Path | None) -> Path:
     folder = Path(__file__).parent / "data" if folder is None else folder
-    text = json.dumps(references(family_name, seed, instances), indent=1) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{family_name}.json"
-    path.write_text(text, "utf-8")
+    path = folder / f"{reference['family']}.json"
+    path.write_text(json.dumps(reference, indent=1) + "\n", "utf-8")
     return path
 
 
@@ -182,15 +214,22 @@ def _unknown(name: str) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Write the shipped references of the named families."""
     parser = argparse.ArgumentParser(prog="python -m innerloop.evaluate.oracles", description=main.__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(SHIPPED)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(COMPUTED)}")
+    parser.add_argument("--run", type=Path, metavar="DIR", help="write a trained oracle's reference instead")
     parser.add_argument("--seed", type=int, default=0, help="of simulated tasks and strategies (default 0)")
     parser.add_argument("--instances", type=int, default=INSTANCES, help=f"simulated tasks (default {INSTANCES})")
     parser.add_argument("--out", type=Path, default=None, help="folder (default: the package's own data)")
     given = parser.parse_args(arguments)
-    for name in given.names or SHIPPED:
-        path = write(name, given.out, given.seed, given.instances)
-        oracle = json.loads(path.read_text("utf-8"))["oracle"]
-        print(f"{name}: {oracle['name']} {oracle['total']:.4f} -> {path}", flush=True)
+    if given.run:
+        _announce(_write(trained(given.run), given.out))
+        return
+    for name in given.names or COMPUTED:
+        _announce(write(name, given.out, given.seed, given.instances))
+
+
+def _announce(path: Path) -> None:
+    reference = json.loads(path.read_text("utf-8"))
+    print(f"{reference['family']}: {reference['oracle']['name']} {reference['oracle']['total']:.4f} -> {path}", flush=True)
 
 
 if __name__ == "__main__":

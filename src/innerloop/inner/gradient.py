@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from innerloop.core import Chunk, Decision, Inner, Lifetime, Plan, Spaces
+from innerloop.core import Chunk, Decision, Dist, Inner, Lifetime, Plan, Spaces
 from innerloop.core.spaces import encode, width
 from innerloop.equations.linear_baseline import advantages
 from innerloop.equations.returns import discounted_returns, masked_mean
@@ -77,8 +77,12 @@ class Gradient(Inner[PolicyNet, GradientFast]):
 
     def decide(self, meta: PolicyNet, fast: GradientFast, obs: Any) -> Decision:
         x = self._see(fast.net, obs)
-        dist = fast.net.head(fast.net.body(x, self.activation))
-        return Decision(dist, jnp.zeros(x.shape[:-1]))
+        return Decision(self._policy(fast.net, x), jnp.zeros(x.shape[:-1]))
+
+    def _policy(self, net: PolicyNet, x: Array) -> Dist:
+        """x [..., D] → distribution [...]. Rows are one axis inside: transposes of products with more are half as fast."""
+        dist = net.head(net.body(x.reshape(-1, x.shape[-1]), self.activation))
+        return jax.tree.map(lambda y: y.reshape(*x.shape[:-1], *y.shape[1:]), dist)
 
     def unroll(self, meta: PolicyNet, fast: GradientFast, steps: Any) -> tuple[GradientFast, Decision]:
         return fast, self.decide(meta, fast, steps.obs)
@@ -95,7 +99,7 @@ class Gradient(Inner[PolicyNet, GradientFast]):
             )
 
         def surrogate(net: PolicyNet) -> Array:
-            log_prob = net.head(net.body(x, self.activation)).log_prob(chunk.action)
+            log_prob = self._policy(net, x).log_prob(chunk.action)
             return -masked_mean(log_prob * advantage, chunk.mask)
 
         gradient = jax.grad(surrogate)(fast.net)

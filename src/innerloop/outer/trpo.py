@@ -55,7 +55,7 @@ class TRPO(Outer[Any, TRPOState]):
         start, unravel = ravel_pytree(state.meta)
 
         def policy(point: Array, life: Lifetime) -> Dist:
-            decision, _, _ = replay(inner, unravel(point), life)
+            decision, _, _ = replay(inner, unravel(point), life, every=False)
             return jax.tree.map(lambda x: x[-1], decision.dist)
 
         def surrogate(dist: Dist, rows: Chunk, advantage: Array) -> Array:
