@@ -110,8 +110,8 @@ class GymCheetahVel(GymCheetah):
 class Chain(NamedTuple):
     """The planar robot as rigid links: its centre of mass is the root's place plus Σ_k R_y(Θ_k) lever_k."""
 
-    paths: np.ndarray  # [7 joints, 7 links]: which joint angles add up to the link's angle Θ_k
-    lever: np.ndarray  # [14, 2]: of (cos Θ, sin Θ) for x and z, in m
+    paths: np.ndarray  # [7 joints, 14]: which joint angles add up to each link's angle Θ_k, twice side by side
+    lever: np.ndarray  # [14, 3]: of (cos Θ, sin Θ) for x, y and z, in m
     rest: np.ndarray  # [3]: the root's place at qpos = 0
 
 
@@ -132,17 +132,19 @@ def chain() -> Chain:
         assert model.jnt_axis[hinge][1] == 1 and not model.jnt_pos[hinge].any() and model.body_quat[b][0] == 1
         paths[k, k] = 1.0
     x, _, z = lever.T
-    return Chain(paths, np.stack([np.concatenate([x, z]), np.concatenate([z, -x])], 1), model.body_pos[1].copy())
+    lever = np.stack([np.concatenate([x, z]), np.zeros(14), np.concatenate([z, -x])], 1)
+    return Chain(np.tile(paths, 2), lever, model.body_pos[1].copy())
 
 
 def centre_of_mass(qpos: np.ndarray, qvel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Centre of mass [S, 3] and its velocity along x [S], in closed form (what `mj_comPos` and `mj_subtreeVel` give)."""
     paths, lever, rest = chain()
     angle, spin = qpos[:, 2:] @ paths, qvel[:, 2:] @ paths
-    cos, sin = np.cos(angle), np.sin(angle)
-    com = np.empty((len(qpos), 3))
-    com[:, ::2] = np.concatenate([cos, sin], axis=1) @ lever
-    com[:, ::2] += qpos[:, :2]
-    com[:, 1] = 0.0
-    com += rest
-    return com, qvel[:, 0] + np.concatenate([-sin * spin, cos * spin], axis=1) @ lever[:, 0]
+    turned = np.empty_like(angle)
+    np.cos(angle[:, :7], out=turned[:, :7])
+    np.sin(angle[:, 7:], out=turned[:, 7:])
+    com = turned @ lever + rest
+    com[:, 0] += qpos[:, 0]
+    com[:, 2] += qpos[:, 1]
+    turned *= spin
+    return com, qvel[:, 0] + turned @ lever[:, 2]  # d(cos Θ x + sin Θ z) = (cos Θ z − sin Θ x) dΘ

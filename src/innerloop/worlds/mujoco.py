@@ -47,6 +47,7 @@ class Fleet:
         self.robot, self.slots = robot, slots
         self._datas = [mujoco.MjData(robot.model) for _ in range(max(1, threads))]
         self._rollout = Rollout(nthread=threads if threads > 1 else 0)
+        self._nq, self._limit = robot.model.nq, robot.limit
         self._count = 0  # slots in use: the first so many
         self._models: list[mujoco.MjModel] = []
         self._params: Any = None
@@ -80,7 +81,7 @@ class Fleet:
         """One step, and the next episode's reset where one ended (SAME_STEP)."""
         robot, slots, n = self.robot, self.slots, self._count
         action = robot.admitted(slots.action[:n])
-        np.multiply(action[:, None], robot.limit, out=self._control)
+        np.multiply(action[:, None], self._limit, out=self._control)
         self._state[:, 0] = AWAKE
         self._rollout.rollout(
             self._models,
@@ -117,8 +118,7 @@ class Fleet:
         self._rollout.close()
 
     def _split(self, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        nq = self.robot.model.nq
-        return state[:, 1 : 1 + nq], state[:, 1 + nq :]
+        return state[:, 1 : 1 + self._nq], state[:, 1 + self._nq :]
 
     def _look(self, state: np.ndarray, control: np.ndarray) -> Motion:
         qpos, qvel = self._split(state)
