@@ -9,7 +9,7 @@ from innerloop.core.spaces import Box, Discrete
 from innerloop.tasks import SPLITS
 from innerloop.tasks.names import examples, family
 
-NAMES = [name for name in examples() if name != "half-cheetah-dir"]
+NAMES = [name for name in examples() if family(name).on_device]
 
 
 @pytest.fixture(params=NAMES)

@@ -127,7 +127,9 @@ def test_tasks_are_balanced_shuffled_and_whole_in_every_split():
 
 
 def test_workers_need_no_jax():
-    code = "import innerloop.worlds.workers, innerloop.tasks.cheetah, sys; sys.exit('jax' in sys.modules)"
+    needed = "innerloop.worlds.workers, innerloop.tasks.cheetah, innerloop.tasks.robot_env"
+    code = f"import {needed}, sys; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     f = HalfCheetahDir()
-    assert {f.make.func.__module__, f.assign.__module__} == {"innerloop.tasks.cheetah"}
+    assert {f.make.func.__module__, f.assign.__module__} == {"innerloop.tasks.robot_env"}
+    assert type(f.native).__module__ == "innerloop.tasks.cheetah"

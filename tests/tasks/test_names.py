@@ -9,7 +9,7 @@ from innerloop.tasks import Bandit, TabularMDP
 from innerloop.tasks.names import examples, family, names
 
 
-@pytest.mark.parametrize("name", [n for n in examples() if n != "half-cheetah-dir"] + ["bandit-k50-n500", "tabular-mdp-n100"])
+@pytest.mark.parametrize("name", [*examples(), "bandit-k50-n500", "tabular-mdp-n100"])
 def test_a_name_is_its_familys_name(name):
     assert family(name).name == name
 

@@ -1,92 +1,150 @@
-"""The half-cheetah robot: a Gymnasium environment in MuJoCo, told in which direction to run.
+"""The half-cheetah as the papers use it: rllab's step and centre of mass, or Gymnasium's torso.
 
-Not a task family (that is `half_cheetah.py`), and free of JAX, so that worker processes start quickly.
+Not the task families (`half_cheetah.py`), and free of JAX, so that worker processes start quickly.
 """
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
+from abc import abstractmethod
+from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
-import gymnasium
 import mujoco
 import numpy as np
 
-MASS = 14.0  # kg; rllab's and Gymnasium's XML ask for it by `settotalmass`
+from innerloop.tasks.robot import Motion, Robot, body
+
 CONTROL_COST = 0.05
 
 
+@dataclass(frozen=True)
+class Cheetah(Robot):
+    """No termination; reward: `gain` of the forward velocity − 0.05 ‖action‖²."""
+
+    motors: ClassVar[int] = 6
+
+    @property
+    def model(self) -> mujoco.MjModel:
+        return body("half_cheetah.xml")
+
+    @abstractmethod
+    def velocity(self, before: Motion, after: Motion) -> np.ndarray:
+        """Forward velocity in m/s, [S]."""
+
+    @abstractmethod
+    def gain(self, velocity: np.ndarray, params: np.ndarray) -> np.ndarray:
+        """What the task makes of the velocity, [S]."""
+
+    def reward(self, before: Motion, after: Motion, action: np.ndarray, params: Any) -> np.ndarray:
+        return self.gain(self.velocity(before, after), params) - CONTROL_COST * np.einsum("sm,sm->s", action, action)
+
+
+@dataclass(frozen=True)
+class RllabCheetah(Cheetah):
+    """Observation [20]: joint positions without x, velocities, centre of mass; v_x of the centre of mass after the step.
+
+    rllab brings kinematics up to date after a step; sensors of MuJoCo would be one simulator step behind.
+    """
+
+    width: ClassVar[int] = 20
+
+    def start(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        return self.model.qpos0 + 0.01 * rng.standard_normal(9), 0.1 * rng.standard_normal(9)
+
+    def sense(self, qpos: np.ndarray, qvel: np.ndarray, control: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Centre of mass [S, 3] and its velocity along x [S]."""
+        return centre_of_mass(qpos, qvel)
+
+    def observe(self, motion: Motion) -> np.ndarray:
+        return np.concatenate([motion.qpos[:, 1:], motion.qvel, motion.sensed[0]], axis=1)
+
+    def velocity(self, before: Motion, after: Motion) -> np.ndarray:
+        return after.sensed[1]
+
+
+@dataclass(frozen=True)
+class GymCheetah(Cheetah):
+    """Observation [17]: joint positions without x, velocities; v_x = Δx/Δt of the torso."""
+
+    width: ClassVar[int] = 17
+
+    def start(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        return self.model.qpos0 + rng.uniform(-0.1, 0.1, 9), 0.1 * rng.standard_normal(9)
+
+    def observe(self, motion: Motion) -> np.ndarray:
+        return np.concatenate([motion.qpos[:, 1:], motion.qvel], axis=1)
+
+    def velocity(self, before: Motion, after: Motion) -> np.ndarray:
+        return (after.qpos[:, 0] - before.qpos[:, 0]) / self.dt
+
+
+class RllabCheetahDir(RllabCheetah):
+    """params: the direction, +1 or -1."""
+
+    def gain(self, velocity: np.ndarray, params: np.ndarray) -> np.ndarray:
+        return params * velocity
+
+
+class RllabCheetahVel(RllabCheetah):
+    """params: the velocity wanted."""
+
+    def gain(self, velocity: np.ndarray, params: np.ndarray) -> np.ndarray:
+        return -np.abs(velocity - params)
+
+
+class GymCheetahDir(GymCheetah):
+    """params: the direction, +1 or -1."""
+
+    def gain(self, velocity: np.ndarray, params: np.ndarray) -> np.ndarray:
+        return params * velocity
+
+
+class GymCheetahVel(GymCheetah):
+    """params: the velocity wanted."""
+
+    def gain(self, velocity: np.ndarray, params: np.ndarray) -> np.ndarray:
+        return -np.abs(velocity - params)
+
+
+class Chain(NamedTuple):
+    """The planar robot as rigid links: its centre of mass is the root's place plus Σ_k R_y(Θ_k) lever_k."""
+
+    paths: np.ndarray  # [7 joints, 14]: which joint angles add up to each link's angle Θ_k, twice side by side
+    lever: np.ndarray  # [14, 3]: of (cos Θ, sin Θ) for x, y and z, in m
+    rest: np.ndarray  # [3]: the root's place at qpos = 0
+
+
 @lru_cache(maxsize=1)
-def body() -> mujoco.MjModel:
-    """Gymnasium's `half_cheetah.xml` without its textures, one copy per process (17 kB instead of 518 kB each).
-
-    Its deprecated `settotalmass` prints a line at every load; `mj_setTotalmass` and `mj_setConst` give the same numbers.
-    """
-    root = ElementTree.fromstring((files("gymnasium") / "envs/mujoco/assets/half_cheetah.xml").read_text(encoding="utf-8"))
-    compiler = root.find("compiler")
-    if compiler is not None:
-        compiler.attrib.pop("settotalmass", None)
-    for asset in root.findall("asset"):
-        root.remove(asset)
-    for geom in root.iter("geom"):
-        geom.attrib.pop("material", None)
-    model = mujoco.MjModel.from_xml_string(ElementTree.tostring(root, encoding="unicode"))
-    mujoco.mj_setTotalmass(model, MASS)
-    mujoco.mj_setConst(model, mujoco.MjData(model))
-    return model
-
-
-class HalfCheetah(gymnasium.Env):
-    """Run forward (`direction` +1) or backward (-1) for `horizon` control steps of `skip` × 0.01 s.
-
-    Observation [20]: joint positions without x, velocities, centre of mass. Actions beyond [-1, 1] are clipped.
-    Reward: direction × forward velocity of the centre of mass − 0.05 ‖clipped action‖².
-    """
-
-    def __init__(self, horizon: int = 200, skip: int = 1):
-        self.horizon, self.skip, self.direction, self.elapsed = horizon, skip, 1.0, 0
-        self.model = body()
-        self.data = mujoco.MjData(self.model)
-        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (20,), np.float64)
-        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (6,), np.float32)
-        # Views into MuJoCo's memory: every attribute access of `data` costs as much as a small numpy call.
-        self._qpos, self._qvel, self._ctrl = self.data.qpos, self.data.qvel, self.data.ctrl
-        self._com, self._comvel = self.data.subtree_com[1], self.data.subtree_linvel[1]
-        self._rest = self.data.qpos.copy()
-
-    def _observe(self) -> np.ndarray:
-        """Bring the centre of mass and its velocity up to date (a step leaves them one simulator step behind)."""
-        model, data = self.model, self.data
-        mujoco.mj_kinematics(model, data)
-        mujoco.mj_comPos(model, data)
-        mujoco.mj_comVel(model, data)
-        mujoco.mj_subtreeVel(model, data)
-        obs = np.empty(20)
-        obs[:8], obs[8:17], obs[17:] = self._qpos[1:], self._qvel, self._com
-        return obs
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start at rest with normal noise: 0.01 on positions, 0.1 on velocities, as rllab does."""
-        super().reset(seed=seed)
-        mujoco.mj_resetData(self.model, self.data)
-        self._qpos[:] = self._rest + 0.01 * self.np_random.standard_normal(9)
-        self._qvel[:] = 0.1 * self.np_random.standard_normal(9)
-        self.elapsed = 0
-        return self._observe(), {}
-
-    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One control step; truncated at the horizon, never terminated."""
-        ctrl = np.minimum(np.maximum(action, -1.0), 1.0)
-        self._ctrl[:] = ctrl
-        mujoco.mj_step(self.model, self.data, self.skip)
-        obs = self._observe()
-        self.elapsed += 1
-        reward = self.direction * float(self._comvel[0]) - CONTROL_COST * float(ctrl.dot(ctrl))
-        return obs, reward, False, self.elapsed >= self.horizon, {}
+def chain() -> Chain:
+    """Link k carries its own mass at `body_ipos` and all that hangs from it at its children's `body_pos`."""
+    model = body("half_cheetah.xml")
+    links = range(1, model.nbody)
+    total = model.body_subtreemass[1]
+    lever = np.array([model.body_mass[b] * model.body_ipos[b] for b in links]) / total
+    paths = np.zeros((len(links), len(links)))
+    for k, b in enumerate(links):
+        parent = model.body_parentid[b] - 1
+        if parent >= 0:
+            lever[parent] += model.body_subtreemass[b] / total * model.body_pos[b]
+            paths[:, k] = paths[:, parent]
+        hinge = model.body_jntadr[b] + model.body_jntnum[b] - 1
+        assert model.jnt_axis[hinge][1] == 1 and not model.jnt_pos[hinge].any() and model.body_quat[b][0] == 1
+        paths[k, k] = 1.0
+    x, _, z = lever.T
+    lever = np.stack([np.concatenate([x, z]), np.zeros(14), np.concatenate([z, -x])], 1)
+    return Chain(np.tile(paths, 2), lever, model.body_pos[1].copy())
 
 
-def assign_direction(env: HalfCheetah, params: Any) -> None:
-    """The task of a running direction; `params`: +1 or -1."""
-    env.direction = float(params)
+def centre_of_mass(qpos: np.ndarray, qvel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centre of mass [S, 3] and its velocity along x [S], in closed form (what `mj_comPos` and `mj_subtreeVel` give)."""
+    paths, lever, rest = chain()
+    angle, spin = qpos[:, 2:] @ paths, qvel[:, 2:] @ paths
+    turned = np.empty_like(angle)
+    np.cos(angle[:, :7], out=turned[:, :7])
+    np.sin(angle[:, 7:], out=turned[:, 7:])
+    com = turned @ lever + rest
+    com[:, 0] += qpos[:, 0]
+    com[:, 2] += qpos[:, 1]
+    turned *= spin
+    return com, qvel[:, 0] + turned @ lever[:, 2]  # d(cos Θ x + sin Θ z) = (cos Θ z − sin Θ x) dΘ

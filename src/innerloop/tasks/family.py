@@ -60,6 +60,11 @@ class Family(ABC):
     def episodes(self) -> int:
         """Episodes in a trial, by the family's definition."""
 
+    @property
+    def native(self) -> Any:
+        """The family's `tasks.robot.Robot`, if MuJoCo can step it without Gymnasium; None for all others."""
+        return None
+
     @abstractmethod
     def sample(self, key: Array, n: int) -> Task:
         """n tasks of this split, leaves [n, ...]; distinct indices where the family is finite and n ≤ size."""

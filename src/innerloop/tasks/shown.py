@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -62,6 +62,11 @@ class Shown(Family):
     @property
     def tiny(self) -> bool:  # type: ignore[override]
         return self.base.tiny
+
+    @property
+    def native(self) -> Any:
+        robot = self.base.native
+        return None if robot is None else replace(robot, shown=True)
 
     def split(self, name: str) -> Shown:
         return Shown(self.base.split(name))

@@ -1,4 +1,4 @@
-"""Where lives are lived: on the device, or in Gymnasium environments on the host.
+"""Where lives are lived: on the device, in MuJoCo, or in Gymnasium environments on the host.
 
 Names are loaded when first asked for, since worker processes import this package and need no JAX.
 """
@@ -12,9 +12,17 @@ if TYPE_CHECKING:
     from innerloop.worlds.device import DeviceWorld as DeviceWorld
     from innerloop.worlds.faults import Fault as Fault, HostFaults as HostFaults
     from innerloop.worlds.host import HostWorld as HostWorld
+    from innerloop.worlds.mujoco import MujocoWorld as MujocoWorld
 
-_HOMES = {"world_of": "choice", "DeviceWorld": "device", "HostWorld": "host", "Fault": "faults", "HostFaults": "faults"}
-__all__ = ["DeviceWorld", "Fault", "HostFaults", "HostWorld", "world_of"]
+_HOMES = {
+    "world_of": "choice",
+    "DeviceWorld": "device",
+    "HostWorld": "host",
+    "MujocoWorld": "mujoco",
+    "Fault": "faults",
+    "HostFaults": "faults",
+}
+__all__ = ["DeviceWorld", "Fault", "HostFaults", "HostWorld", "MujocoWorld", "world_of"]
 
 
 def __getattr__(name: str) -> Any:
