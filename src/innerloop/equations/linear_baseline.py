@@ -79,3 +79,22 @@ def advantages(
             mean = jnp.sum(jnp.where(mask, residual, 0.0)) / count
             scaled /= jnp.sqrt(jnp.sum(jnp.where(mask, (residual - mean) ** 2, 0.0)) / count) + 1e-8
     return jax.lax.stop_gradient(scaled)
+
+
+def credit(
+    weights: str, obs: Array, reward: Array, first: Array, ends: Array, mask: Array, discount: float, lam: float, normalise: str
+) -> Array:
+    """What each row's log-probability is weighted by, [T, N], with no gradient.
+
+    Args:
+        weights: "advantage", or "return", the bare discounted reward-to-go, unbiased and not normalised.
+        Others as in `advantages`.
+    """
+    if weights == "advantage":
+        return advantages(obs, reward, first, ends, mask, discount, lam, normalise)
+    cut, reward = ends | ~mask, jnp.where(mask, reward, 0.0)
+    return jax.lax.stop_gradient(jax.vmap(discounted_returns, (1, 1, None), 1)(reward, cut, discount))
+
+
+WEIGHTS = ("advantage", "return")
+NORMALISE = ("std", "variance", "none")
