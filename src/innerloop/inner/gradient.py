@@ -157,4 +157,5 @@ class Gradient(Inner[PolicyNet, GradientFast]):
 
 def _joined(meta: PolicyNet, own: PolicyNet) -> PolicyNet:
     """A task's own parameters, and the meta-learned ones wherever it has none."""
-    return PolicyNet(*(shared if mine is None else mine for shared, mine in zip(meta, own, strict=True)))
+    pairs: Any = zip(meta, own, strict=True)
+    return PolicyNet(*(shared if mine is None else mine for shared, mine in pairs))
