@@ -61,6 +61,15 @@ def small(name: str, family: str) -> tuple[Recipe, Family]:
     return recipe.settled(), find(recipe.family)
 
 
+def _suits(inner: Inner, outer: Outer) -> bool:
+    """Whether the outer's objective makes sense with the inner."""
+    try:
+        outer.check(inner)
+    except ValueError:
+        return False
+    return True
+
+
 def _kind(inner: Inner) -> tuple[str, ...]:
     return (type(inner).__name__, *(_kind(inner.inner) if isinstance(inner, Forgetful) else ()))
 
@@ -100,12 +109,13 @@ CASES = METHODS + list(_beside(METHODS))
 
 
 def _pairs() -> Iterator[Case]:
-    """Every recipe's inner with every recipe's outer in the first family, and the recipes themselves in the others."""
-    seen = set()
+    """The recipes, and in the first family every kind of inner with every kind of outer that it suits."""
+    seen = {(type(a.inner), type(a.outer), a.family.name.removeprefix("shown:")) for a in METHODS}
     for a in METHODS:
+        yield Case(f"{a.name} × {type(a.outer).__name__}", a.inner, a.family, a.recipe)
         for b in METHODS:
             pair = (type(a.inner), type(b.outer), a.family.name.removeprefix("shown:"))
-            if pair not in seen and (a is b or a.family.name == b.family.name == FAMILIES[0]):
+            if pair not in seen and a.family.name == b.family.name == FAMILIES[0] and _suits(a.inner, b.outer):
                 seen.add(pair)
                 yield Case(f"{a.name} × {type(b.outer).__name__}", a.inner, a.family, replace(a.recipe, outer=b.outer))
 
