@@ -108,14 +108,25 @@ METHODS = list(_methods())
 CASES = METHODS + list(_beside(METHODS))
 
 
+def _carried(inner: Inner) -> tuple[Any, ...]:
+    """The kind of inner and the structure of what it carries: recipes that differ in less share their outer cases."""
+    key = jax.random.key(0)
+    meta = jax.eval_shape(inner.init, key)
+    return type(inner), jax.tree.structure((meta, jax.eval_shape(inner.begin, meta, key)))
+
+
 def _pairs() -> Iterator[Case]:
     """The recipes, and in the first family every kind of inner with every kind of outer that it suits."""
-    seen = {(type(a.inner), type(a.outer), a.family.name.removeprefix("shown:")) for a in METHODS}
+    seen = set()
     for a in METHODS:
-        yield Case(f"{a.name} × {type(a.outer).__name__}", a.inner, a.family, a.recipe)
+        pair = (*_carried(a.inner), type(a.outer), a.family.name.removeprefix("shown:"))
+        if pair not in seen:
+            seen |= {pair, (type(a.inner), type(a.outer))}
+            yield Case(f"{a.name} × {type(a.outer).__name__}", a.inner, a.family, a.recipe)
+    for a in METHODS:
         for b in METHODS:
-            pair = (type(a.inner), type(b.outer), a.family.name.removeprefix("shown:"))
-            if pair not in seen and a.family.name == b.family.name == FAMILIES[0] and _suits(a.inner, b.outer):
+            pair, here = (type(a.inner), type(b.outer)), a.family.name == b.family.name == FAMILIES[0]
+            if here and pair not in seen and _suits(a.inner, b.outer):
                 seen.add(pair)
                 yield Case(f"{a.name} × {type(b.outer).__name__}", a.inner, a.family, replace(a.recipe, outer=b.outer))
 

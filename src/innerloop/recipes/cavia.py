@@ -15,5 +15,5 @@ from innerloop.tasks.family import Family
 def make(family: Family, steps: int | None = None) -> Recipe:
     """CAVIA on `family`; `steps`: environment steps, if not the family's preset."""
     recipe = maml.make(family, steps)
-    inner = replace(recipe.inner, adapts="context", context=50, lr=1.0, later=1.0)  # paper: 50 in RL, α 10 or 1
-    return replace(recipe, name="cavia", inner=inner)
+    lr = 10.0 * recipe.inner.lr  # a few inputs move the policy less than all weights do
+    return replace(recipe, name="cavia", inner=replace(recipe.inner, adapts="context", context=50, lr=lr))

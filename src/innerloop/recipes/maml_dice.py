@@ -1,7 +1,7 @@
 """MAML with the DiCE surrogate in the inner loop (Foerster et al. 2018, arXiv 1802.05098; Farquhar et al. 2019, 1909.10549).
 
-L(θ) = − mean of  (□(Σ_{s≤t} log π_s) − □(Σ_{s<t} log π_s)) · Â_t,  □(x) = exp(x − stop(x)):  the same step as MAML's, an unbiased
-second derivative, and the variance of products over whole episodes
+L(θ) = − mean of  (□(Σ_{s≤t} log π_s) − □(Σ_{s<t} log π_s)) · Â_t,  □(x) = exp(x − stop(x)):  the same step as MAML's, an
+unbiased second derivative, and the variance of products over whole episodes
 """
 
 from __future__ import annotations
