@@ -17,6 +17,7 @@ from innerloop.tasks.names import family as find
 from innerloop.worlds import DeviceWorld
 
 slow = pytest.mark.slow
+LEARNERS = ("maml", "fomaml", "maml-lvc", "maml-dice", "e-maml", "anil", "cavia", "meta-sgd", "reptile", "promp")
 
 
 def curves(name: str, probe: str) -> tuple[np.ndarray, np.ndarray]:

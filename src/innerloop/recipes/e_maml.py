@@ -19,4 +19,5 @@ from innerloop.tasks.family import Family
 def make(family: Family, steps: int | None = None) -> Recipe:
     """E-MAML on `family`; `steps`: environment steps, if not the family's preset."""
     recipe = maml.make(family, steps)
-    return replace(recipe, name="e-maml", outer=PolicyGradient(exploration=1.0))
+    lr = 1e-2 if family.name.startswith("probe-") else 1e-3
+    return replace(recipe, name="e-maml", outer=PolicyGradient(lr=lr, exploration=1.0))
