@@ -20,6 +20,15 @@ RECIPES = {  # name: (module, one line)
     "rl2": ("innerloop.recipes.rl2", "RL²: a recurrent policy whose memory adapts; PPO over whole trials"),
     "oracle": ("innerloop.recipes.oracle", "the task-id oracle: one policy that is shown the task; a baseline, not a method"),
     "maml": ("innerloop.recipes.maml", "MAML: policy-gradient steps from meta-learned parameters; TRPO outside"),
+    "fomaml": ("innerloop.recipes.fomaml", "FOMAML: MAML without the second order"),
+    "maml-lvc": ("innerloop.recipes.maml_lvc", "MAML with the low-variance curvature surrogate inside"),
+    "maml-dice": ("innerloop.recipes.maml_dice", "MAML with the DiCE surrogate inside: unbiased second order"),
+    "e-maml": ("innerloop.recipes.e_maml", "E-MAML: what is lived before adaptation is paid for what it leads to"),
+    "anil": ("innerloop.recipes.anil", "ANIL: inner steps move the last layer alone"),
+    "cavia": ("innerloop.recipes.cavia", "CAVIA: inner steps move a few context parameters alone"),
+    "meta-sgd": ("innerloop.recipes.meta_sgd", "Meta-SGD: MAML with a learned step size for every parameter"),
+    "reptile": ("innerloop.recipes.reptile", "Reptile: meta-parameters move towards the adapted ones"),
+    "promp": ("innerloop.recipes.promp", "ProMP: clipped steps with a KL penalty before adaptation; LVC inside"),
 }
 
 
@@ -53,7 +62,8 @@ def from_scratch(recipe: Recipe, family: Family) -> Inner:
 
     plan = recipe.evaluation
     if isinstance(recipe.inner, Gradient):
-        return replace(recipe.inner.with_plan(plan), inherits=False)
+        plain = {"adapts": "all", "context": 0, "rates": "fixed", "inherits": False}
+        return replace(recipe.inner.with_plan(plan), **plain)
     if recipe.unit == "step":
         plan = Plan(chunks=plan.chunks * plan.steps, steps=1, streams=plan.streams)
         return Gradient(plan, family.spaces, hidden=(), lr=0.5, later=1.0, weights="return", inherits=False)

@@ -61,6 +61,15 @@ def small(name: str, family: str) -> tuple[Recipe, Family]:
     return recipe.settled(), find(recipe.family)
 
 
+def _suits(inner: Inner, outer: Outer) -> bool:
+    """Whether the outer's objective makes sense with the inner."""
+    try:
+        outer.check(inner)
+    except ValueError:
+        return False
+    return True
+
+
 def _kind(inner: Inner) -> tuple[str, ...]:
     return (type(inner).__name__, *(_kind(inner.inner) if isinstance(inner, Forgetful) else ()))
 
@@ -99,13 +108,25 @@ METHODS = list(_methods())
 CASES = METHODS + list(_beside(METHODS))
 
 
+def _carried(inner: Inner) -> tuple[Any, ...]:
+    """The kind of inner and the structure of what it carries: recipes that differ in less share their outer cases."""
+    key = jax.random.key(0)
+    meta = jax.eval_shape(inner.init, key)
+    return type(inner), jax.tree.structure((meta, jax.eval_shape(inner.begin, meta, key)))
+
+
 def _pairs() -> Iterator[Case]:
-    """Every recipe's inner with every recipe's outer in the first family, and the recipes themselves in the others."""
+    """The recipes, and in the first family every kind of inner with every kind of outer that it suits."""
     seen = set()
     for a in METHODS:
+        pair = (*_carried(a.inner), type(a.outer), a.family.name.removeprefix("shown:"))
+        if pair not in seen:
+            seen |= {pair, (type(a.inner), type(a.outer))}
+            yield Case(f"{a.name} × {type(a.outer).__name__}", a.inner, a.family, a.recipe)
+    for a in METHODS:
         for b in METHODS:
-            pair = (type(a.inner), type(b.outer), a.family.name.removeprefix("shown:"))
-            if pair not in seen and (a is b or a.family.name == b.family.name == FAMILIES[0]):
+            pair, here = (type(a.inner), type(b.outer)), a.family.name == b.family.name == FAMILIES[0]
+            if here and pair not in seen and _suits(a.inner, b.outer):
                 seen.add(pair)
                 yield Case(f"{a.name} × {type(b.outer).__name__}", a.inner, a.family, replace(a.recipe, outer=b.outer))
 

@@ -1,5 +1,7 @@
 """Values that are not finite stay in the task they arose in; a run full of them rolls back, and stops with a word."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -98,6 +100,16 @@ def test_where_nothing_is_finite_the_run_rolls_back_and_stops(tmp_path):
     assert last["skipped"] == 1.0 and last["masked"] == 1.0
     carried, _ = checkpoint.restore(tmp_path, like(BrokenBandit(2, 5), method, updates))
     assert all_finite(carried)
+
+
+def test_an_inner_step_that_diverges_is_named(tmp_path):
+    """The step overflows in every task: nothing moves, and the run ends with the setting to look at."""
+    made = recipe(Bandit(2, 5), "maml", 1000, report_every=20)
+    made = dataclasses.replace(made, inner=dataclasses.replace(made.inner, lr=1e39))
+    with pytest.raises(Diverged, match=r"the inner step diverges \(lower inner.lr, now 1e\+39\).*outer.max_kl, now 0.01"):
+        with RunFolder.create(tmp_path, as_dict(made), command=["innerloop"], seed=0) as run:
+            train(made, Bandit(2, 5), run, world_of, seed=0, quiet=True)
+    assert read_rows(tmp_path / "log.jsonl")[-1]["metrics"]["masked"] == 1.0
 
 
 def test_a_bad_spell_is_rolled_back_to_the_anchor(tmp_path, monkeypatch):

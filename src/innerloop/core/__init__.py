@@ -1,5 +1,6 @@
 """The contract and the two folds; imports jax and equinox only."""
 
+from innerloop.core.choices import accept as accept, at_least as at_least
 from innerloop.core.contract import (
     Chunk as Chunk,
     Cursor as Cursor,

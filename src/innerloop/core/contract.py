@@ -143,6 +143,14 @@ class Inner(eqx.Module, Generic[Meta, Fast]):
         """The same inner living another plan (evaluation lives longer than training)."""
         return replace(self, plan=plan)
 
+    def adapted(self, meta: Meta, fast: Fast) -> Meta | None:
+        """`meta` with what `learn` made of it in its place: what an outer may move towards. Default: None, `learn` moves no
+        part of meta (a memory)."""
+        return None
+
+    def check(self) -> None:
+        """ValueError, naming what is accepted, where a setting is not. Called before anything compiles."""
+
     def absorb(self, meta: Meta, lives: Lifetime) -> Meta:
         """Statistics of a batch of lives [B, ...] that meta carries without a gradient (normalisers). Outers call it
         last in `update`. Default: unchanged."""
@@ -165,6 +173,10 @@ class Outer(eqx.Module, Generic[Meta, S]):
         """The same outer knowing how many updates are to come, for schedules; ValueError where it cannot work with such
         batches. Default: unchanged."""
         return self
+
+    def check(self, inner: Inner[Any, Any]) -> None:
+        """ValueError where a setting is not accepted, or where the objective makes no sense with `inner`. Called before
+        anything compiles. Default: all is well."""
 
     @abstractmethod
     def update(self, inner: Inner[Any, Any], state: S, lives: Lifetime, key: Array) -> tuple[S, Metrics]:

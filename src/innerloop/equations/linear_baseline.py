@@ -50,6 +50,15 @@ def fit(design: Array, target: Array, ridge: float = 1e-5) -> Array:
     return design @ solution
 
 
+def _negligible(residual: Array, returns: Array, mask: Array, least: float = 1e-4) -> Array:
+    """bool: the residuals [T, N] spread by no more than rounding and the ridge leave of the returns. Where every episode paid
+    the same, nothing is to be learned, and standardised such residuals would be noise at full size."""
+    count = jnp.maximum(jnp.sum(mask), 1)
+    mean = jnp.sum(jnp.where(mask, residual, 0.0)) / count
+    spread = jnp.sum(jnp.where(mask, (residual - mean) ** 2, 0.0))
+    return spread <= least**2 * jnp.sum(jnp.where(mask, returns**2, 0.0))
+
+
 def advantages(
     obs: Array, reward: Array, first: Array, ends: Array, mask: Array, discount: float, lam: float, normalise: str = "std"
 ) -> Array:
@@ -59,7 +68,8 @@ def advantages(
         obs: flat observations [T, N, D]; reward, first, ends, mask: [T, N]. `ends` are terminations and truncations alike:
             the papers take the horizon for terminal, which features of time are consistent with.
         normalise: "std", centred and divided by the standard deviation over the chunk's valid steps; "variance", divided
-            by the variance (what garage and Meta-World's code do); "none".
+            by the variance (what garage and Meta-World's code do); "none". The first two give zeros where all residuals are
+            rounding errors.
     """
     steps, streams, width = obs.shape
     cut, reward = jnp.asarray(ends | ~mask), jnp.where(mask, reward, 0.0)
@@ -78,4 +88,24 @@ def advantages(
             count = jnp.maximum(jnp.sum(mask), 1)
             mean = jnp.sum(jnp.where(mask, residual, 0.0)) / count
             scaled /= jnp.sqrt(jnp.sum(jnp.where(mask, (residual - mean) ** 2, 0.0)) / count) + 1e-8
+        scaled = jnp.where(_negligible(residual, returns, mask), 0.0, scaled)
     return jax.lax.stop_gradient(scaled)
+
+
+def credit(
+    weights: str, obs: Array, reward: Array, first: Array, ends: Array, mask: Array, discount: float, lam: float, normalise: str
+) -> Array:
+    """What each row's log-probability is weighted by, [T, N], with no gradient.
+
+    Args:
+        weights: "advantage", or "return", the bare discounted reward-to-go, unbiased and not normalised.
+        Others as in `advantages`.
+    """
+    if weights == "advantage":
+        return advantages(obs, reward, first, ends, mask, discount, lam, normalise)
+    cut, reward = ends | ~mask, jnp.where(mask, reward, 0.0)
+    return jax.lax.stop_gradient(jax.vmap(discounted_returns, (1, 1, None), 1)(reward, cut, discount))
+
+
+WEIGHTS = ("advantage", "return")
+NORMALISE = ("std", "variance", "none")

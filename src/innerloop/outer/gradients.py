@@ -22,25 +22,22 @@ def finite(tree: Any) -> Array:
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in leaves])) if leaves else jnp.asarray(True)
 
 
-def mean_gradient(loss: Callable[..., tuple[Array, Any]], meta: Any, batch: Any) -> tuple[Any, Any, Array]:
+def mean_gradient(
+    loss: Callable[..., tuple[Array, Any]], meta: Any, batch: Any, *, in_turn: bool = False
+) -> tuple[Any, Any, Array]:
     """Mean over tasks of the gradient of `loss(meta, one) -> (scalar, aux)`; `batch` leaves [B, ...].
 
     The tasks run side by side; only where that gradient is not finite are they taken one by one, and the bad ones left
-    out of the mean.
+    out of the mean. `in_turn`: one by one always, which keeps the intermediates of gradients of gradients in cache.
 
     Returns:
         gradient; mean aux of the good tasks; mask of the bad tasks, bool [B].
     """
     count = jax.tree.leaves(batch)[0].shape[0]
 
-    def together(meta: Any) -> tuple[Array, Any]:
-        losses, aux = jax.vmap(loss, (None, 0))(meta, batch)
-        return jnp.mean(losses), jax.tree.map(lambda x: jnp.mean(x, 0), aux)
-
-    gradient, aux = jax.grad(together, has_aux=True)(meta)
-
     def one_by_one(_: Any) -> tuple[Any, Any, Array]:
-        zero = jax.tree.map(jnp.zeros_like, (gradient, aux, jnp.zeros(())))
+        shape = jax.eval_shape(jax.grad(loss, has_aux=True), meta, jax.tree.map(lambda x: x[0], batch))
+        zero = (*jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shape), jnp.zeros(()))
 
         def add(total: Any, one: Any) -> tuple[Any, Array]:
             g, a = jax.grad(loss, has_aux=True)(meta, one)
@@ -50,4 +47,12 @@ def mean_gradient(loss: Callable[..., tuple[Array, Any]], meta: Any, batch: Any)
         (g, a, n), bad = jax.lax.scan(add, zero, batch)
         return *jax.tree.map(lambda x: x / jnp.maximum(n, 1.0), (g, a)), bad
 
+    if in_turn:
+        return one_by_one(None)
+
+    def together(meta: Any) -> tuple[Array, Any]:
+        losses, aux = jax.vmap(loss, (None, 0))(meta, batch)
+        return jnp.mean(losses), jax.tree.map(lambda x: jnp.mean(x, 0), aux)
+
+    gradient, aux = jax.grad(together, has_aux=True)(meta)
     return jax.lax.cond(finite(gradient), lambda _: (gradient, aux, jnp.zeros(count, bool)), one_by_one, None)

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from innerloop.core import Chunk, Dist, Inner, Lifetime, Metrics, Outer, TaskDistribution, replay
+from innerloop.core import Chunk, Dist, Inner, Lifetime, Metrics, Outer, TaskDistribution, accept, replay
 from innerloop.core.spaces import encode
-from innerloop.equations.linear_baseline import advantages
+from innerloop.equations.linear_baseline import NORMALISE, advantages
 from innerloop.equations.returns import masked_mean
 from innerloop.equations.trust_region import backtrack, conjugate_gradient
 
@@ -39,6 +39,9 @@ class TRPO(Outer[Any, TRPOState]):
     discount: float = eqx.field(static=True, default=0.99)
     gae_lambda: float = eqx.field(static=True, default=1.0)
     normalise: str = eqx.field(static=True, default="std")  # of advantages, per task: std, variance or none
+
+    def check(self, inner: Inner[Any, Any]) -> None:
+        accept("outer.normalise", self.normalise, NORMALISE)
 
     def init(self, inner: Inner[Any, Any], meta: Any, tasks: TaskDistribution, example: Lifetime, key: Array) -> TRPOState:
         return TRPOState(meta, jnp.zeros((), jnp.int32))

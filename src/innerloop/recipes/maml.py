@@ -18,20 +18,33 @@ from innerloop.run.config import Recipe
 from innerloop.tasks.family import Family
 
 _PAPER: dict[str, dict[str, Any]] = {  # by family; the paper's numbers unless a comment says otherwise
-    "point-goal": {"lr": 0.5, "tasks": 20, "updates": 100, "streams": 20, "test_streams": 40},
-    "half-cheetah": {"lr": 0.1, "tasks": 10, "updates": 250, "streams": 20, "test_streams": 20},  # paper: 40 tasks
+    "point-goal": {"lr": 0.5, "tasks": 40, "updates": 100, "streams": 20, "test_streams": 40},
+    # Paper: 40 tasks, and observations as they are. With 10 the same steps go further, and without normalisation two seeds of
+    # three stood still at a third of the return.
+    "half-cheetah": {"lr": 0.1, "tasks": 10, "updates": 120, "streams": 20, "test_streams": 20, "normalise_obs": True},
+    # Not in the paper. Solved probes leave saturated policies, whose KL says nothing of most directions: hence the damping.
+    "probe": {"lr": 0.5, "tasks": 20, "updates": 60, "streams": 20, "test_streams": 20, "hidden": (32,), "damping": 1e-2},
 }
 
 
 def make(family: Family, steps: int | None = None) -> Recipe:
     """MAML on `family`; `steps`: environment steps, if not the family's preset."""
-    chosen = {"lr": 0.1, "tasks": 20, "updates": 200, "streams": 20, "test_streams": 20} | preset(_PAPER, family.name)
+    chosen = {
+        "lr": 0.1,
+        "tasks": 20,
+        "updates": 200,
+        "streams": 20,
+        "test_streams": 20,
+        "hidden": (100, 100),
+        "normalise_obs": False,
+        "damping": 1e-5,
+    } | preset(_PAPER, family.name)
     plan = Plan(chunks=2, steps=family.horizon, streams=chosen["streams"], restart=True)
     return Recipe(
         name="maml",
         family=family.name,
-        inner=Gradient(plan, family.spaces, lr=chosen["lr"]),
-        outer=TRPO(),
+        inner=Gradient(plan, family.spaces, lr=chosen["lr"], hidden=chosen["hidden"], normalise_obs=chosen["normalise_obs"]),
+        outer=TRPO(damping=chosen["damping"]),
         meta_batch=chosen["tasks"],
         steps=steps or chosen["updates"] * chosen["tasks"] * plan.interactions,
         unit="gradient step",

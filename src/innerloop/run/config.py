@@ -45,7 +45,8 @@ class Recipe:
         return max(1, -(-self.steps // self.interactions))
 
     def settled(self) -> Recipe:
-        """The recipe with its outer told how many updates are to come (for schedules). ConfigError if it cannot run."""
+        """The recipe with its outer told how many updates are to come (for schedules). ConfigError, or the ValueError of its
+        inner or outer, if it cannot run."""
         for name in ("meta_batch", "steps", "held_out", "report_every", "keep"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
@@ -56,6 +57,8 @@ class Recipe:
         for plan in (self.inner.plan, self.evaluation):
             if min(plan.chunks, plan.steps, plan.streams) < 1:
                 raise ConfigError(f"{plan} has an empty axis; chunks, steps and streams must each be at least 1.")
+        self.inner.check()
+        self.outer.check(self.inner)
         return dataclasses.replace(self, outer=self.outer.planned(self.updates, self.meta_batch))
 
 

@@ -205,17 +205,20 @@ def _expected(x: Any) -> tuple[str, list[int]]:
     return jnp.dtype(x.dtype).name, list(x.shape)
 
 
+_OTHER = "the family's spaces, or the recipe's settings, are not those it was trained with"
+
+
 def check_like(entries: Sequence[dict[str, Any]], like: Any) -> None:
     """Damaged unless the leaves described are those of `like` (arrays or ShapeDtypeStructs): paths, types and shapes."""
     named, _ = _paths(like)
     stored, asked = [e["path"] for e in entries], [path for path, _ in named]
     if stored != asked:
         odd = sorted(set(stored) ^ set(asked))
-        raise Damaged(f"its leaves are not those asked for: {', '.join(odd[:4]) or 'another order'}")
+        raise Damaged(f"its leaves are not those asked for: {', '.join(odd[:4]) or 'another order'}: {_OTHER}")
     for e, (path, x) in zip(entries, named, strict=True):
         dtype, shape = _expected(x)
         if (e["dtype"], e["shape"], e["key"] is not None) != (dtype, shape, _is_key(x)):
-            raise Damaged(f"{path} is {e['dtype']}{e['shape']} there, and {dtype}{shape} is asked for")
+            raise Damaged(f"{path} is {e['dtype']}{e['shape']} there, and {dtype}{shape} is asked for: {_OTHER}")
 
 
 def rebuild(arrays: Sequence[np.ndarray], entries: Sequence[dict[str, Any]], like: Any) -> Any:

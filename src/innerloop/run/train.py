@@ -20,7 +20,7 @@ from innerloop.core import Metrics, World
 from innerloop.evaluate.adaptation import Evaluator, totals
 from innerloop.evaluate.statistics import over_tasks
 from innerloop.run import checkpoint
-from innerloop.run.config import Recipe
+from innerloop.run.config import Recipe, as_dict
 from innerloop.run.ending import Diverged, Interrupt
 from innerloop.run.folder import RunFolder, recipe_digest
 from innerloop.run.log import RunLog
@@ -190,9 +190,12 @@ class _Loop:
         self._means.kept.clear()
 
     def _farewell(self) -> str:
+        inner, outer = as_dict(self.recipe.inner), as_dict(self.recipe.outer)
+        step = f"; or the inner step diverges (lower inner.lr, now {inner['lr']:g})" if "lr" in inner else ""
+        sizes = [f"{name}, now {outer[name]:g}" for name in ("lr", "max_kl") if name in outer]
         return (
             f"{SKIPS} updates in a row were not finite, and {ROLLBACKS} roll-backs did not help. The last checkpoints are "
             f"kept, and all in them is finite. Look at `masked` in {self.run.log}: near 1, the rewards or observations of "
-            "every task are not finite (look at the environment); near 0, the outer update itself overflows (lower outer.lr "
-            "or outer.max_kl)."
+            f"every task are not finite (look at the environment){step}; near 0, the outer update itself overflows (lower "
+            f"outer.{' or outer.'.join(sizes) or 'step sizes'})."
         )
