@@ -134,15 +134,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=1.0, help="CPU-seconds of every measurement in a round")
     args = parser.parse_args()
-    cases = {}
+    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+    about = {"command": "python benchmarks/simulation.py", "threads": args.threads, "rounds": ROUNDS, "seconds": args.seconds}
+    cases: dict[str, Any] = {}
     for name, (robot, own, params) in ROBOTS.items():
         cases[name] = case(robot, own, params, args.threads, args.seconds)
         for row, figures in cases[name].items():
             print(f"{name:42} {row:42} {figures['cpu_us_per_step']:8} µs {figures['percent_of_limit']:6} %", flush=True)
-    RESULTS.parent.mkdir(exist_ok=True)
-    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-    about = {"command": "python benchmarks/simulation.py", "threads": args.threads, "rounds": ROUNDS, "seconds": args.seconds}
-    RESULTS.write_text(json.dumps({**about, "versions": versions(), "machine": machine, "cases": cases}, indent=1) + "\n")
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps({**about, "versions": versions(), "machine": machine, "cases": cases}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ class Recipe:
     report_every: int = 1  # updates between rows of the log
     save_every: float = 30.0  # seconds between checkpoints
     keep: int = 3  # checkpoints kept
-    workers: int = 2  # supervised processes that step host environments; 0: in this process, without deadlines
+    workers: int = 2  # processes for host environments, threads for robots; 0: neither, and no deadlines
 
     @property
     def interactions(self) -> int:
