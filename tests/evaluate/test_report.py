@@ -362,7 +362,7 @@ def test_a_log_cut_short_and_resumed_counts_each_iteration_once(tmp_path):
         log.write('{"iteration": 7, "env_')
     _, read = page(run, tmp_path)
     assert "1 line could not be read" in read.text
-    assert "6 iterations, 50 environment steps" in read.text
+    assert "5 updates, 50 environment steps" in read.text
     assert "2 values not finite, left out" in read.text
 
 

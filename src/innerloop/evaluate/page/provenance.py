@@ -30,7 +30,7 @@ def learning(record: Record) -> Markup | None:
     heldout = {name: thinned(points) for name, points in heldout.items() if points}
     parts: list[Markup | None] = []
     ends = [log[-1] for log in logs.values()]
-    size = f"{many(ends[0].iteration + 1, 'iteration')}, {plain(ends[0].env_steps)} environment steps"
+    size = f"{many(ends[0].iteration, 'update')}, {plain(ends[0].env_steps)} environment steps"
     parts.append(tag("p", f"Training: {size}{_duration(ends)}{' per seed' if len(logs) > 1 else ''}.", class_="note"))
     if heldout:
         parts.append(
