@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from registry import FAMILIES, METHODS, PAIRS, Case, defined, lived, small
 
 import innerloop.outer
 from innerloop import registry
-from innerloop.core import Outer
+from innerloop.core import Lifetime, Outer
 from innerloop.run.trainer import Trainer
 from innerloop.tasks.names import examples, family
 from innerloop.worlds import DeviceWorld
@@ -33,6 +34,13 @@ jax.monitoring.register_event_duration_secs_listener(_note)
 @cache
 def trainer(case: Case) -> Trainer:
     return Trainer(case.recipe, case.family, DeviceWorld(case.family))
+
+
+def sampled(case: Case) -> tuple[Any, Lifetime]:
+    """The outer's first state, with the meta-parameters that lived the lives beside it."""
+    found = lived(METHODS[[m.inner for m in METHODS].index(case.inner)])
+    shapes = jax.eval_shape(lambda: found.lives)
+    return case.outer.init(case.inner, found.meta, case.family, shapes, jax.random.key(0)), found.lives
 
 
 def test_every_outer_has_a_case():
@@ -95,8 +103,7 @@ def test_the_second_update_compiles_nothing(case: Case):
 def test_a_task_that_is_not_finite_is_masked_counted_and_never_spread(case: Case):
     """An update with one bad task in four moves meta where one with the three others does; the trainer then skips it,
     since that is more than its share."""
-    made, lives = trainer(case), lived(METHODS[[m.inner for m in METHODS].index(case.inner)]).lives
-    state = made.first(0).outer
+    state, lives = sampled(case)
     outer = case.outer
     if hasattr(outer, "minibatches"):
         from dataclasses import replace
@@ -121,8 +128,8 @@ def test_a_task_that_is_not_finite_is_masked_counted_and_never_spread(case: Case
 @pytest.mark.parametrize("case", [c for c in PAIRS if c.family.name == FAMILIES[0]], ids=repr)
 def test_rows_that_are_no_transitions_move_nothing(case: Case):
     """An update honours the mask: rewards, actions and values in masked rows of the last chunk change nothing."""
-    made, lives = trainer(case), lived(METHODS[[m.inner for m in METHODS].index(case.inner)]).lives
-    state, rows = made.first(0).outer, lives.chunks
+    state, lives = sampled(case)
+    rows = lives.chunks
     mask = rows.mask.at[:, :, 2:4].set(False)
     keep = lambda x, other: jnp.where(jnp.reshape(mask, mask.shape + (1,) * (x.ndim - mask.ndim)), x, other)  # noqa: E731
     spoiled = rows._replace(

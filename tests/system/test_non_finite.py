@@ -21,6 +21,7 @@ from innerloop.run.log import read_rows
 from innerloop.run.train import ROLLBACKS, SKIPS, train
 from innerloop.run.trainer import Trainer
 from innerloop.tasks.bandit import Bandit
+from innerloop.tasks.point_goal import PointGoal
 from innerloop.worlds import world_of
 
 TASKS = 6
@@ -104,11 +105,17 @@ def test_where_nothing_is_finite_the_run_rolls_back_and_stops(tmp_path):
 
 def test_an_inner_step_that_diverges_is_named(tmp_path):
     """The step overflows in every task: nothing moves, and the run ends with the setting to look at."""
-    made = recipe(Bandit(2, 5), "maml", 1000, report_every=20)
-    made = dataclasses.replace(made, inner=dataclasses.replace(made.inner, lr=1e39))
-    with pytest.raises(Diverged, match=r"the inner step diverges \(lower inner.lr, now 1e\+39\).*outer.max_kl, now 0.01"):
+    family, plan = PointGoal(), Plan(2, 10, 4, True)
+    made = dataclasses.replace(
+        recipe(Bandit(2, 5), "maml", 1000, report_every=20),
+        family=family.name,
+        inner=Gradient(plan, family.spaces, hidden=(8, 8), lr=1e30),
+        steps=1000 * TASKS * plan.interactions,
+        evaluation=plan,
+    )
+    with pytest.raises(Diverged, match=r"the inner step diverges \(lower inner.lr, now 1e\+30\).*outer.max_kl, now 0.01"):
         with RunFolder.create(tmp_path, as_dict(made), command=["innerloop"], seed=0) as run:
-            train(made, Bandit(2, 5), run, world_of, seed=0, quiet=True)
+            train(made, family, run, world_of, seed=0, quiet=True)
     assert read_rows(tmp_path / "log.jsonl")[-1]["metrics"]["masked"] == 1.0
 
 
