@@ -20,7 +20,8 @@ import jax
 import jax.numpy as jnp
 
 from innerloop.api import resolve
-from innerloop.core import Task
+from innerloop.core import Task, select
+from innerloop.core.spaces import encode
 from innerloop.inner.indifferent import Indifferent
 from innerloop.run.folder import versions
 from innerloop.run.train import Trainer
@@ -65,7 +66,8 @@ def measured(work: Callable[[], Any], steps: int, repeats: int) -> dict[str, flo
 
 
 def family_alone(family: Family, tasks: int, steps: int) -> Callable[[], Any]:
-    """Steps of all tasks under actions drawn beforehand: no policy, no resets."""
+    """Steps of all tasks under actions drawn beforehand, and resets where episodes end: no policy. Observations and rewards
+    are added up, so that none of them is optimised away."""
     key = jax.random.key(0)
     drawn = family.sample(key, tasks)
     space = family.spaces.action
@@ -81,8 +83,11 @@ def family_alone(family: Family, tasks: int, steps: int) -> Callable[[], Any]:
 
         def step(state: Any, xs: Any) -> Any:
             action, k = xs
-            state, _, reward, _, _ = jax.vmap(family.step)(drawn, state, action, jax.random.split(k, tasks))
-            return state, jnp.sum(reward)
+            key_step, key_reset = jax.random.split(k)
+            state, obs, reward, ended, cut = jax.vmap(family.step)(drawn, state, action, jax.random.split(key_step, tasks))
+            fresh = jax.vmap(family.reset)(drawn, jax.random.split(key_reset, tasks))
+            state, obs = select(ended | cut, fresh, (state, obs))
+            return state, (jnp.sum(encode(family.spaces.obs, obs), 0), jnp.sum(reward))
 
         return jax.lax.scan(step, state, (actions, jax.random.split(key, steps)))[1]
 

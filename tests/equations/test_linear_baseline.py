@@ -57,6 +57,32 @@ def test_the_fit_stays_finite_where_features_are_constant_or_alike():
     assert np.isfinite(advantages(obs * 0, reward * 0, first, ends, mask, 0.99, 1.0)).all()
 
 
+def ant(seed=0, steps=200, streams=20):
+    """Observations like an ant's: most contact forces are 0 nearly always, and some features are sums of others."""
+    rng = np.random.default_rng(seed)
+    joints = np.cumsum(rng.normal(size=(steps, streams, 29)) * 0.05, 0)
+    forces = np.clip(rng.normal(size=(steps, streams, 84)) * 3.0, -1, 1) * (rng.random((steps, streams, 84)) < 5e-4)
+    turned = np.concatenate([joints[..., :9], joints[..., :3] + joints[..., 3:6]], -1) * 100.0
+    obs = np.concatenate([joints, forces, turned], -1)
+    reward = joints[..., 3] + 0.1 * rng.normal(size=(steps, streams)) - 0.5 * np.abs(forces).sum(-1)
+    first = np.zeros((steps, streams), bool)
+    first[::100] = True
+    return obs.astype(np.float32), reward.astype(np.float32), first, np.roll(first, -1, 0), np.ones((steps, streams), bool)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_fit_is_finite_and_explains_what_dependent_features_can(seed):
+    """The normal equations of an ant's features are singular within rounding; NaN there were NaN actions a step later."""
+    obs, reward, first, ends, mask = ant(seed)
+    returns = np.stack([discounted_returns(reward[:, n], ends[:, n], 0.99) for n in range(reward.shape[1])], 1)
+    time = np.stack([steps_in_episode(first[:, n]) for n in range(reward.shape[1])], 1)
+    design = features(obs.reshape(-1, obs.shape[-1]), time.reshape(-1), mask.reshape(-1))
+    value = np.asarray(fit(design, returns.reshape(-1)), np.float64)
+    explained = 1 - np.var(returns.reshape(-1) - value) / np.var(returns)
+    best = 1 - np.var(returns.reshape(-1) - reference(obs, returns, time)) / np.var(returns)
+    assert best - 0.02 < explained < best + 1e-3
+
+
 def test_advantages_with_lambda_1_are_the_returns_less_the_fit_standardised():
     obs, reward, first, ends, mask = chunk("point")
     returns = np.stack([discounted_returns(reward[:, n], ends[:, n], 0.99) for n in range(reward.shape[1])], 1)

@@ -120,6 +120,28 @@ def test_a_simulation_that_diverges_is_masked_and_counted(gymnasium, tmp_path, m
         np.testing.assert_allclose(np.moveaxis(a, 3, 1)[whole], np.moveaxis(b, 3, 1)[whole], atol=1e-6)
 
 
+class Wild(Linear):
+    """Its policy is no longer finite, after the first chunk, wherever its first action was above 0."""
+
+    def learn(self, meta, fast, chunk, key):
+        return fast[0], fast[1] + jnp.where(chunk.action[0, 0, 0] > 0, jnp.nan, 0.0)
+
+
+@pytest.mark.parametrize("gymnasium", [False, True])
+def test_a_policy_that_is_not_finite_is_no_fault_of_its_environment(gymnasium, tmp_path, monkeypatch):
+    """Its rewards are NaN, as on the device, so that its task is masked or its evaluation incomplete; the other tasks live on."""
+    monkeypatch.chdir(tmp_path)
+    inner = Wild(Plan(2, 6, 1, True), FAMILY)
+    world = world_of(FAMILY, gymnasium=gymnasium, workers=0)
+    tasks = FAMILY.sample(jax.random.key(1), 8)
+    life, _ = world.live(inner, inner.init(jax.random.key(0)), tasks, jax.random.key(2), learn_last=False)
+    wild = np.isnan(np.asarray(life.chunks.action)).any((1, 2, 3, 4))
+    assert wild.any() and not wild.all() and not world.faults and np.asarray(life.chunks.mask).all()
+    lost = np.isnan(np.asarray(life.chunks.reward))
+    assert lost[wild, 1].all() and not lost[wild, 0].any() and not lost[~wild].any()
+    assert not (tmp_path / "MUJOCO_LOG.TXT").exists()
+
+
 def test_too_many_that_diverge_stop_the_run(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     inner = Linear(Plan(1, 24, 2), FAMILY)

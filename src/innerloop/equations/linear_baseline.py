@@ -41,12 +41,30 @@ def features(obs: Array, time: Array, mask: Array) -> Array:
     return jnp.concatenate([o, standard(o**2), polynomials], -1) * weight
 
 
-def fit(design: Array, target: Array, ridge: float = 1e-5) -> Array:
-    """Ridge regression of target [M] on design [M, F]: fitted values [M]. One step of iterative refinement."""
-    gram = design.T @ design + ridge * design.shape[0] * jnp.eye(design.shape[1], dtype=design.dtype)
-    factor = jax.scipy.linalg.cho_factor(gram)
-    solution = jax.scipy.linalg.cho_solve(factor, design.T @ target)
-    solution += jax.scipy.linalg.cho_solve(factor, design.T @ target - gram @ solution)
+def fit(design: Array, target: Array, ridge: float = 1e-5, tries: int = 6) -> Array:
+    """Ridge regression of target [M] on design [M, F]: fitted values [M]. One step of iterative refinement.
+
+    Features that depend on one another make the normal equations singular within rounding: then the ridge, a share of the
+    features' mean square, grows tenfold until they are solved (rllab's remedy).
+    """
+    gram, wanted = design.T @ design, design.T @ target
+    unit = design.shape[0] * jnp.eye(design.shape[1], dtype=design.dtype)
+
+    def solved(share: Array) -> tuple[Array, Array]:
+        ridged = gram + share * unit
+        factor = jax.scipy.linalg.cho_factor(ridged)
+        solution = jax.scipy.linalg.cho_solve(factor, wanted)
+        solution += jax.scipy.linalg.cho_solve(factor, wanted - ridged @ solution)
+        good = jnp.max(jnp.abs(wanted - ridged @ solution)) <= 1e-2 * jnp.max(jnp.abs(wanted))
+        return solution, good  # False too where a number is not finite
+
+    def again(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        share = 10.0 * carry[0]
+        return share, *solved(share), carry[3] + 1
+
+    first = jnp.asarray(ridge, design.dtype)
+    start = (first, *solved(first), jnp.zeros((), jnp.int32))
+    solution = jax.lax.while_loop(lambda c: ~c[2] & (c[3] < tries), again, start)[1]
     return design @ solution
 
 
@@ -72,6 +90,7 @@ def advantages(
             rounding errors.
     """
     steps, streams, width = obs.shape
+    obs, reward = jax.lax.stop_gradient((obs, reward))
     cut, reward = jnp.asarray(ends | ~mask), jnp.where(mask, reward, 0.0)
     returns = jax.vmap(discounted_returns, (1, 1, None), 1)(reward, cut, discount)
     time = jax.vmap(steps_in_episode, 1, 1)(first)

@@ -34,6 +34,7 @@ class TRPO(Outer[Any, TRPOState]):
     max_kl: float = eqx.field(static=True, default=0.01)  # mean over tasks, nats; paper: 0.01
     cg_steps: int = eqx.field(static=True, default=10)
     damping: float = eqx.field(static=True, default=1e-5)
+    fisher: float = eqx.field(static=True, default=1.0)  # share of the tasks that curvature is measured in; paper: all
     backtrack: float = eqx.field(static=True, default=0.8)
     tries: int = eqx.field(static=True, default=15)
     discount: float = eqx.field(static=True, default=0.99)
@@ -42,6 +43,8 @@ class TRPO(Outer[Any, TRPOState]):
 
     def check(self, inner: Inner[Any, Any]) -> None:
         accept("outer.normalise", self.normalise, NORMALISE)
+        if not 0 < self.fisher <= 1:
+            raise ValueError(f"outer.fisher is {self.fisher}; accepted: a share of the tasks, above 0 and up to 1.")
 
     def init(self, inner: Inner[Any, Any], meta: Any, tasks: TaskDistribution, example: Lifetime, key: Array) -> TRPOState:
         return TRPOState(meta, jnp.zeros((), jnp.int32))
@@ -83,6 +86,9 @@ class TRPO(Outer[Any, TRPOState]):
         def mean(x: Array) -> Array:
             return jnp.sum(jnp.where(good.reshape(-1, *(1,) * (x.ndim - 1)), x, 0.0), 0) / count
 
+        used = max(1, round(self.fisher * good.shape[0]))
+        measured = jax.tree.map(lambda x: x[:used], (per_task, good))
+
         def curvature(v: Array) -> Array:
             def add(total: Array, one: Any) -> tuple[Array, None]:
                 (rows, _, dist, push), ok = one
@@ -91,7 +97,8 @@ class TRPO(Outer[Any, TRPOState]):
                 (pulled,) = jax.linear_transpose(push, start)(bent)
                 return total + jnp.where(ok, pulled, 0.0), None
 
-            return jax.lax.scan(add, jnp.zeros_like(v), (per_task, good))[0] / count + self.damping * v
+            total, _ = jax.lax.scan(add, jnp.zeros_like(v), measured)
+            return total / jnp.maximum(jnp.sum(good[:used]), 1) + self.damping * v
 
         def score(point: Array) -> tuple[Array, Array]:
             def one(xs: Any) -> tuple[Array, Array]:

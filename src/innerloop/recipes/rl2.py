@@ -19,7 +19,7 @@ from innerloop.run.config import Recipe
 from innerloop.tasks.family import Family
 
 _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by family
-    "bandit": {"meta_batch": 1024, "steps": 40_000_000, "outer": {"gae_lambda": 0.8}},
+    "bandit": {"meta_batch": 1024, "steps": 60_000_000, "outer": {"gae_lambda": 0.8}},
     "bandit-k5-n10": {
         "meta_batch": 2048,
         "steps": 10_000_000,

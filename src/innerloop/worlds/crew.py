@@ -204,12 +204,17 @@ class CrewWorld(ABC):
         return Step(obs, rest[0], rest[1], arrived, *rest[2:])
 
     def _advance(self, lot: Lot, record: Record, row: int, action: np.ndarray) -> tuple[Any, ...]:
-        """Step all environments; the rest of the row, from `reward` to `mask`, leaves [B, N, ...]."""
+        """Step all environments; the rest of the row, from `reward` to `mask`, leaves [B, N, ...].
+
+        An action that is not finite is a fault of the policy's, not of its environment: that is told 0, and the reward is
+        NaN, as on the device. So the task's gradient is masked and counted, or its evaluation incomplete.
+        """
         crew, before, s = self._running_crew, self._now, lot.size
         assert before is not None
         slots = crew.slots
         action = action.reshape(s, *self._action.shape)
-        slots.action[:s] = action
+        sane = np.isfinite(action.reshape(s, -1)).all(1)
+        slots.action[:s] = action if sane.all() else np.where(sane.reshape(-1, *(1,) * len(self._action.shape)), action, 0)
         slots.todo[:s] = ~self._quarantine.down
         slots.todo[s:] = False
         crew.step()
@@ -220,7 +225,8 @@ class CrewWorld(ABC):
         faults, unborn = self._quarantine.examine(crew, s, got)
         if faults or unborn or self._quarantine.down.any():
             self._quarantine.isolate(crew, lot, record, row, before.obs, got, faults, unborn)
-        got = got._replace(obs=self._kept(got.obs), arrived=self._kept(got.arrived))
+        reward = got.reward if sane.all() else np.where(sane, got.reward, np.nan)
+        got = got._replace(obs=self._kept(got.obs), arrived=self._kept(got.arrived), reward=reward)
         self._now = Now(got.obs, action, got.reward, got.arrived, got.first, got.terminated, np.zeros(s, bool))
         self._quarantine.tick()
         ended = np.flatnonzero(got.first)
