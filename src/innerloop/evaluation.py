@@ -42,18 +42,19 @@ def evaluate(
         tasks: how many to draw, per training seed; None: 1,000 on device, 40 on host worlds.
         seed: chooses them (and the actions); other seeds, other tasks.
         split: "test", "validation" or "train".
-        deterministic: act by the mode of every distribution.
+        deterministic: act by the mode of every distribution (gradient steps are taken on sampled experience all the same).
         baselines: measure (or take from the run's cache) the baselines too.
 
     Returns:
         {"run", "recipe", "family", "split", "tasks", "seed", "unit", "policy", "curve": [{"experience", "mean", "lo", "hi"}],
         "total": {"mean", "lo", "hi"}, "gain" (first to last unit, paired), "baselines": {name: {"curve", "total"}},
-        "oracle": {"name", "total"} or None, "seeds", "interval", "tiny", "incomplete"}; also written to
-        evaluation.json in a run's folder, with a table of some tasks.
+        "oracle": {"name", "total"} or None, "seeds", "interval", "tiny", "incomplete", "interaction": environment steps that
+        one unit of experience takes in a task}, and for gradient steps "deterministic": {"curve", "total"}, the same agents
+        by the mode of their actions. Also written to evaluation.json in a run's folder, with a table of some tasks.
     """
     folder = api.locate(path)
     runs = [folder] if (folder / "weights").is_dir() else [run.path for run in members(folder)]
-    per_seed, table, seeds = [], [], []
+    per_seed, by_mode, table, seeds = [], [], [], []
     shared: dict[str, Any] = {}
     for number, one in enumerate(runs):
         recipe, family, meta, digest = api.load(one)
@@ -67,6 +68,8 @@ def evaluate(
             key = jax.random.fold_in(jax.random.key(seed), number)
             returns, drawn = Evaluator(inner, family, world, recipe.unit, stochastic=not deterministic)(meta, count, key)
             per_seed.append(returns)
+            if recipe.unit == "gradient step" and not deterministic:
+                by_mode.append(Evaluator(inner, family, world, recipe.unit, stochastic=False)(meta, count, key)[0])
             seeds.append(read_json(one / "run.json")["seed"])
             if number == 0:
                 table = _table(returns, drawn)
@@ -78,9 +81,7 @@ def evaluate(
             world.close()
     recipe, family = shared["recipe"], shared["family"]
     known = _known(family.name, recipe.unit)
-    whole = [r[np.all(np.isfinite(r), axis=1)] for r in per_seed]
-    least = min(len(r) for r in whole)
-    stacked = np.stack([r[:least] for r in whole])
+    stacked = _whole(per_seed)
     curve = _over(stacked)
     result = {
         "run": str(path),
@@ -92,7 +93,7 @@ def evaluate(
         "unit": recipe.unit,
         "policy": "deterministic" if deterministic else "stochastic",
         "curve": curve.curve(),
-        "total": _over(np.stack([totals(r, recipe.unit) for r in stacked])).point(),
+        "total": _total(stacked, recipe.unit),
         "gain": _over(stacked[:, :, -1] - stacked[:, :, 0]).point(),
         "first_gain": _over(stacked[:, :, min(1, stacked.shape[2] - 1)] - stacked[:, :, 0]).point(),
         "baselines": shared.get("baselines", {}) | known["baselines"],
@@ -100,8 +101,12 @@ def evaluate(
         "seeds": seeds,
         "interval": curve.over,
         "tiny": family.tiny,
-        "incomplete": int(sum(len(r) for r in per_seed) - sum(len(r) for r in whole)),
+        "incomplete": int(sum(np.sum(~np.all(np.isfinite(r), axis=1)) for r in per_seed)),
+        "interaction": _interaction(recipe, family),
     }
+    if by_mode:
+        modes = _whole(by_mode)
+        result["deterministic"] = {"curve": _over(modes).curve(), "total": _total(modes, recipe.unit)}
     _keep(folder / "evaluation.json", result | {"per_task": table})
     return result
 
@@ -120,6 +125,22 @@ def _known(name: str, unit: str) -> dict[str, Any]:
     if unit == known["unit"]:
         return known
     return {"baselines": {}, "oracle": known["oracle"] | {"total": known["oracle"]["total"] / known["trial"]}}
+
+
+def _whole(per_seed: list[np.ndarray]) -> np.ndarray:
+    """The tasks that gave every unit's return, as many from each seed; [seeds, tasks, units]"""
+    whole = [r[np.all(np.isfinite(r), axis=1)] for r in per_seed]
+    return np.stack([r[: min(map(len, whole))] for r in whole])
+
+
+def _total(values: np.ndarray, unit: str) -> dict[str, float]:
+    return _over(np.stack([totals(r, unit) for r in values])).point()
+
+
+def _interaction(recipe: Recipe, family: Family) -> int:
+    """Environment steps at most that one unit of experience takes in a task."""
+    plan = recipe.evaluation
+    return {"step": 1, "episode": family.horizon, "gradient step": plan.steps * plan.streams}[recipe.unit]
 
 
 def _over(values: np.ndarray) -> Interval:

@@ -129,7 +129,7 @@ class Wild(Linear):
 
 @pytest.mark.parametrize("gymnasium", [False, True])
 def test_a_policy_that_is_not_finite_is_no_fault_of_its_environment(gymnasium, tmp_path, monkeypatch):
-    """Its rewards are NaN, as on the device, so that its task is masked or its evaluation incomplete; the other tasks live on."""
+    """Its rewards are NaN, as on the device, so that its task is masked or its evaluation incomplete; the others live on."""
     monkeypatch.chdir(tmp_path)
     inner = Wild(Plan(2, 6, 1, True), FAMILY)
     world = world_of(FAMILY, gymnasium=gymnasium, workers=0)

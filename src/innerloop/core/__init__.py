@@ -26,5 +26,6 @@ from innerloop.core.life import (
     per_task as per_task,
     replay as replay,
     select as select,
+    stages as stages,
 )
 from innerloop.core.spaces import Box as Box, Discrete as Discrete, Space as Space, Spaces as Spaces

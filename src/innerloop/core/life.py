@@ -154,6 +154,19 @@ def adapt(inner: Inner[Any, Any], meta: Any, life: Lifetime) -> Any:
     return replay(inner, meta, life, learn_last=True)[2]
 
 
+def stages(inner: Inner[Any, Any], meta: Any, life: Lifetime) -> Any:
+    """Fast on entering each chunk, leaves [K, ...]: the agent before, between and after all steps of `learn` but the last."""
+    key_begin, keys_learn = life_keys(life.key, inner.plan)
+
+    def chunk(fast: Any, xs: tuple[Chunk, Array]) -> tuple[Any, Any]:
+        rows, key = xs
+        after, _ = inner.unroll(meta, fast, rows.step)
+        return inner.learn(meta, after, rows, key), fast
+
+    start = select(life.fresh, inner.begin(meta, key_begin), life.start)
+    return jax.lax.scan(chunk, start, (life.chunks, keys_learn))[1]
+
+
 def per_task(f: Callable[..., Any], *batches: Any, how: str = "vmap") -> Any:
     """Apply `f` to each task of batches [B, ...]. "map" runs them in turn and keeps a task's intermediates in cache
     (gradients of gradients on CPU: 2.3 times faster); "vmap" runs them side by side (small recurrent nets, GPUs)."""

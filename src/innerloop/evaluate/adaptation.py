@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from innerloop.core import Chunk, Inner, Lifetime, TaskDistribution, World
+from innerloop.core import Chunk, Inner, Lifetime, TaskDistribution, World, stages
+from innerloop.evaluate.frozen import Frozen
 
 UNITS = ("step", "episode", "gradient step")
 
@@ -55,22 +56,49 @@ class Evaluator:
     def __init__(
         self, inner: Inner, family: TaskDistribution, world: World, unit: str, *, stochastic: bool = True, slice: int = 4096
     ):
-        """`inner` lives its plan; `slice`: tasks lived side by side at most."""
+        """`inner` lives its plan; `slice`: tasks lived side by side at most. Not `stochastic`: what counts is lived by the mode
+        of every distribution; where the unit is a gradient step, the steps are still taken on sampled experience."""
         self.inner, self.family, self.world, self.unit = inner, family, world, unit
         self.stochastic, self.slice = stochastic, slice
-        self._returns = self._compiled()
+        self._returns = self._compiled() if stochastic or unit != "gradient step" else self._judged()
+
+    def _reduce(self, lives: Lifetime) -> Array:
+        return jax.vmap(lambda c: unit_returns(c, self.unit, self.family.episodes))(lives.chunks)
 
     def _compiled(self) -> Callable[[Any, Any, Array], Array]:
-        def reduce(lives: Lifetime) -> Array:
-            return jax.vmap(lambda c: unit_returns(c, self.unit, self.family.episodes))(lives.chunks)
-
         def lived(meta: Any, tasks: Any, key: Array) -> Lifetime:
             return self.world.live(self.inner, meta, tasks, key, learn_last=False, stochastic=self.stochastic)[0]
 
         if self.world.jittable:
-            return jax.jit(lambda meta, tasks, key: reduce(lived(meta, tasks, key)))
-        reduced = jax.jit(reduce)
+            return jax.jit(lambda meta, tasks, key: self._reduce(lived(meta, tasks, key)))
+        reduced = jax.jit(self._reduce)
         return lambda meta, tasks, key: reduced(lived(meta, tasks, key))
+
+    def _judged(self) -> Callable[[Any, Any, Array], Array]:
+        """By the mode: the agent as it enters each chunk of a sampled life lives one chunk more, and adapts no further."""
+        frozen = Frozen(self.inner.with_plan(self.inner.plan._replace(chunks=1)))
+
+        def lived(meta: Any, tasks: Any, key: Array) -> Lifetime:
+            return self.world.live(self.inner, meta, tasks, key, learn_last=False)[0]
+
+        def judged(meta: Any, fast: Any, tasks: Any, key: Array) -> Lifetime:
+            count = jax.tree.leaves(fast)[0].shape[0]
+            shared = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), meta)
+            options = {"learn_last": False, "stochastic": False, "metas": True}
+            return self.world.live(frozen, (shared, fast), tasks, key, **options)[0]
+
+        if self.world.jittable:
+            lived, judged = jax.jit(lived), jax.jit(judged)
+        entered = jax.jit(lambda meta, lives: jax.vmap(lambda life: stages(self.inner, meta, life), out_axes=1)(lives))
+        reduced = jax.jit(self._reduce)
+
+        def returns(meta: Any, tasks: Any, key: Array) -> Array:
+            key_lived, *keys = jax.random.split(key, 1 + self.inner.plan.chunks)
+            fasts = entered(meta, lived(meta, tasks, key_lived))
+            each = [judged(meta, jax.tree.map(lambda x, k=k: x[k], fasts), tasks, one) for k, one in enumerate(keys)]
+            return jnp.concatenate([reduced(lives) for lives in each], 1)
+
+        return returns
 
     def __call__(self, meta: Any, tasks: int, key: Array) -> tuple[np.ndarray, Any]:
         """Returns [tasks, units] in fresh tasks of the family's split, and the tasks (numpy leaves)."""

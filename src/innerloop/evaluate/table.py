@@ -31,7 +31,8 @@ def show(result: dict[str, Any], console: Console | None = None) -> None:
     console = console or Console(highlight=False)
     unit, curve, oracle = result["unit"], result["curve"], result["oracle"]
     shown = _pick(len(curve))
-    contenders = {result["recipe"]: result} | result["baselines"]
+    modes = {f"{result['recipe']}, by its mode": result["deterministic"]} if "deterministic" in result else {}
+    contenders = {result["recipe"]: result} | modes | result["baselines"]
     curves = {name: [c["curve"][i]["mean"] for i in shown if i < len(c.get("curve") or ())] for name, c in contenders.items()}
     fine, whole = _decimals(curves[result["recipe"]]), _decimals([result["total"]["mean"]]) + 1
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
@@ -56,6 +57,8 @@ def show(result: dict[str, Any], console: Console | None = None) -> None:
         f"{result['interval']}.\nGain from first to last {unit}: {gain['mean']:.3g} [{gain['lo']:.3g}, {gain['hi']:.3g}].",
         markup=False,
     )
+    if unit == "gradient step":
+        console.print(f"Each gradient step uses {result['interaction']:,} environment steps of its task.")
     if result["tiny"]:
         console.print("This family has a handful of tasks: all of them stand in every split.")
     if result["incomplete"]:

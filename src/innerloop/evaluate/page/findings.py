@@ -66,6 +66,7 @@ def adaptation(record: Record, evaluation: Evaluation | None) -> Markup | None:
     if evaluation is None:
         return None
     lines = [Series(f"{shorten(record.name, 20)} (this run)", evaluation.run.curve, "s0")]
+    lines += [Series("by its mode", evaluation.mode.curve, "s0 seed", False)] if evaluation.mode else []
     lines += [
         Series(b.name, b.curve or _flat(outcome(b, evaluation), evaluation), f"s{1 + i % 7}")
         for i, b in enumerate(evaluation.baselines)
@@ -91,6 +92,9 @@ def adaptation(record: Record, evaluation: Evaluation | None) -> Markup | None:
     if oracle and not gradient and evaluation.oracle and not evaluation.oracle.curve:
         notes += f" Of the oracle ({evaluation.oracle.name}) only the total is known: it is drawn at its average per {word}, "
         notes += "which a late point may exceed and a total may not."
+    steps = evaluation.facts.get("interaction")
+    if gradient and isinstance(steps, int):
+        notes += f" Each gradient step uses {steps:,} environment steps of its task."
     every = [p for s in lines for p in s.points]
     named = [s for s in lines if not s.quiet]
     tables = [{p.x: p for p in s.points} for s in named]
@@ -103,7 +107,8 @@ def adaptation(record: Record, evaluation: Evaluation | None) -> Markup | None:
 
 def contenders(evaluation: Evaluation) -> Markup | None:
     """Run, baselines and oracle in one table: outcome, interval, regret."""
-    members = [(evaluation.run, "s0")] + [(b, f"s{1 + i % 7}") for i, b in enumerate(evaluation.baselines)]
+    members = [(evaluation.run, "s0")] + ([(evaluation.mode, "s0 seed")] if evaluation.mode else [])
+    members += [(b, f"s{1 + i % 7}") for i, b in enumerate(evaluation.baselines)]
     members += [(evaluation.oracle, "best")] if evaluation.oracle else []
     found = [(c, style, value) for c, style in members if (value := outcome(c, evaluation))]
     if len(found) < 2:

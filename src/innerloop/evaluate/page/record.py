@@ -66,6 +66,7 @@ class Evaluation:
 
     unit: str  # of experience: "step", "episode" or "gradient step"
     run: Contender
+    mode: Contender | None  # the same agents by the mode of their actions, where both were measured
     baselines: tuple[Contender, ...]
     oracle: Contender | None
     gain: Interval | None
@@ -160,7 +161,7 @@ def pooled(record: Record) -> Evaluation | None:
         return first
     names = [b.name for b in first.baselines if all(any(b.name == o.name for o in e.baselines) for e in alike)]
     baselines = tuple(_mean([next(b for b in e.baselines if b.name == name) for e in alike]) for name in names)
-    return replace(first, run=_mean([e.run for e in alike]), baselines=baselines, gain=None, per_task=())
+    return replace(first, run=_mean([e.run for e in alike]), mode=None, baselines=baselines, gain=None, per_task=())
 
 
 def _mean(contenders: list[Contender]) -> Contender:
@@ -279,6 +280,7 @@ def _evaluation(found: dict[str, Any], problems: list[str]) -> Evaluation | None
     return Evaluation(
         unit=unit if isinstance(unit, str) and unit else "step",
         run=Contender("this run", curve, interval(found.get("total"))),
+        mode=_contender("this run, by its mode", mode) if isinstance(mode := found.get("deterministic"), dict) else None,
         baselines=tuple(
             _contender(name, value) for name, value in (baselines.items() if isinstance(baselines, dict) else ()) if value
         ),
