@@ -22,7 +22,7 @@ _PAPER: dict[str, dict[str, Any]] = {  # by family; the paper's numbers unless a
     # Paper: 40 tasks, and observations as they are. With 10 the same steps go further, and without normalisation two seeds of
     # three stood still at a third of the return.
     "half-cheetah": {"lr": 0.1, "tasks": 10, "updates": 120, "streams": 20, "test_streams": 20, "normalise_obs": True},
-    # Paper: 40 tasks (of two kinds), curvature in all of them, observations as they are, 575 updates.
+    # Paper: 40 tasks (of two kinds), curvature in all of them, observations as they are, standard deviation 1, 575 updates.
     "ant-dir": {
         "tasks": 4,
         "updates": 350,
@@ -30,6 +30,8 @@ _PAPER: dict[str, dict[str, Any]] = {  # by family; the paper's numbers unless a
         "test_streams": 40,
         "normalise_obs": True,
         "fisher": 0.5,
+        "std": 0.5,
+        "held_out": 4,
     },
     # Not in the paper. Solved probes leave saturated policies, whose KL says nothing of most directions: hence the damping.
     "probe": {"lr": 0.5, "tasks": 20, "updates": 60, "streams": 20, "test_streams": 20, "hidden": (32,), "damping": 1e-2},
@@ -48,18 +50,21 @@ def make(family: Family, steps: int | None = None) -> Recipe:
         "normalise_obs": False,
         "damping": 1e-5,
         "fisher": 1.0,
+        "std": 1.0,
+        "held_out": 40,
     } | preset(_PAPER, family.name)
     plan = Plan(chunks=2, steps=family.horizon, streams=chosen["streams"], restart=True)
+    of_inner = {name: chosen[name] for name in ("lr", "hidden", "normalise_obs", "std")}
     return Recipe(
         name="maml",
         family=family.name,
-        inner=Gradient(plan, family.spaces, lr=chosen["lr"], hidden=chosen["hidden"], normalise_obs=chosen["normalise_obs"]),
+        inner=Gradient(plan, family.spaces, **of_inner),
         outer=TRPO(damping=chosen["damping"], fisher=chosen["fisher"]),
         meta_batch=chosen["tasks"],
         steps=steps or chosen["updates"] * chosen["tasks"] * plan.interactions,
         unit="gradient step",
         evaluation=Plan(chunks=5, steps=family.horizon, streams=chosen["test_streams"], restart=True),
-        held_out=40,
+        held_out=chosen["held_out"],
         evaluations=10,
         save_every=60.0,
     )

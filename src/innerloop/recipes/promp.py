@@ -19,20 +19,26 @@ from innerloop.tasks.family import Family
 _PRESETS: dict[str, dict[str, Any]] = {  # by family; the paper's settings unless a comment says otherwise
     "point-goal": {"lr": 0.5, "updates": 100, "test_streams": 40},  # as maml's, not a task of ProMP's paper
     "probe": {"lr": 0.5, "tasks": 20, "updates": 60, "hidden": (32,)},  # as maml's
-    "half-cheetah-dir": {"updates": 200},  # of 320,000 steps, at this family's 200 an episode
+    "half-cheetah-dir": {"tasks": 10, "updates": 120, "normalise_obs": True, "held_out": 10},  # maml's budget, to compare
     "half-cheetah-dir-promp": {"updates": 1001},  # of 160,000 steps, at 100 an episode
 }
 
 
 def make(family: Family, steps: int | None = None) -> Recipe:
     """ProMP on `family`; `steps`: environment steps, if not the family's preset."""
-    chosen = {"lr": 0.1, "tasks": 40, "updates": 200, "streams": 20, "test_streams": 20, "hidden": (64, 64)} | preset(
-        _PRESETS, family.name
-    )
+    chosen = {
+        "lr": 0.1,
+        "tasks": 40,
+        "updates": 200,
+        "streams": 20,
+        "test_streams": 20,
+        "hidden": (64, 64),
+        "normalise_obs": False,
+        "held_out": 40,
+    } | preset(_PRESETS, family.name)
     plan = Plan(chunks=2, steps=family.horizon, streams=chosen["streams"], restart=True)
-    inner = Gradient(
-        plan, family.spaces, hidden=chosen["hidden"], activation="tanh", lr=chosen["lr"], later=1.0, estimator="lvc"
-    )
+    of_inner = {name: chosen[name] for name in ("lr", "hidden", "normalise_obs")}
+    inner = Gradient(plan, family.spaces, activation="tanh", later=1.0, estimator="lvc", **of_inner)
     return Recipe(
         name="promp",
         family=family.name,
@@ -42,7 +48,7 @@ def make(family: Family, steps: int | None = None) -> Recipe:
         steps=steps or chosen["updates"] * chosen["tasks"] * plan.interactions,
         unit="gradient step",
         evaluation=Plan(chunks=5, steps=family.horizon, streams=chosen["test_streams"], restart=True),
-        held_out=40,
+        held_out=chosen["held_out"],
         evaluations=10,
         save_every=60.0,
     )
