@@ -1,7 +1,8 @@
 """The tables of results in README and docs, written from the zoo's cards: `python docs/results_table.py`.
 
 Not a measurement: a card says what `innerloop evaluate` found. Between `<!-- zoo WORDS -->` and `<!-- /zoo -->` everything
-is replaced; WORDS may name a recipe (`rl2`) and a language (`zh`). `--check` changes nothing and fails where a page is stale.
+is replaced; WORDS may name a recipe (`rl2`) and a language (`zh`). Between `<!-- steps WORDS -->` and `<!-- /steps -->` stand
+the returns after each gradient step. `--check` changes nothing and fails where a page is stale.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(r"(<!-- zoo ?([a-z0-9 ]*)-->\n).*?(<!-- /zoo -->)", re.DOTALL)
+_STEPS = re.compile(r"(<!-- steps ?([a-z0-9 ]*)-->\n).*?(<!-- /steps -->)", re.DOTALL)
 _HEADS = {
     "en": ("zoo entry", "first → last", "result [95 % interval]", "oracle", "test tasks", "seeds", "train steps", "CPU min"),
     "zh": ("条目", "首次 → 末次", "结果 [95 % 区间]", "参照", "测试任务", "种子", "训练步数", "CPU 分钟"),
@@ -67,8 +69,26 @@ def table(found: list[dict[str, Any]], words: list[str]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + f"\n\n<sub>{_NOTE[tongue]}</sub>\n"
 
 
+def steps(found: list[dict[str, Any]], words: list[str]) -> str:
+    """The Markdown of returns after each gradient step: sampled actions, and the mode's where the card has them."""
+    rows = []
+    for card in found:
+        result = card["result"]
+        if result["unit"] == "gradient step" and (not words or card["recipe"] in words):
+            judged = {"sampled": result["curve"], "mode": result.get("deterministic", {}).get("curve")}
+            for policy, curve in judged.items():
+                if curve:
+                    cells = [f"{_figure(p['mean'])} ± {_figure((p['hi'] - p['lo']) / 2)}" for p in curve]
+                    rows.append([f"`{card['family']}`", policy, *cells])
+    if not rows:
+        return _NONE["en"] + "\n"
+    lines = [["family", "actions", *map(str, range(len(rows[0]) - 2))], ["---", "---", *["---:"] * (len(rows[0]) - 2)], *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
+
+
 def filled(text: str, found: list[dict[str, Any]]) -> str:
     """The page with its tables as the cards have them."""
+    text = _STEPS.sub(lambda m: m[1] + steps(found, m[2].split()) + m[3], text)
     return _BLOCK.sub(lambda m: m[1] + table(found, m[2].split()) + m[3], text)
 
 

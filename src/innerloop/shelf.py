@@ -12,7 +12,10 @@ from innerloop import api
 from innerloop.run import checkpoint
 from innerloop.run.folder import check_name, members, read_json, write_json
 
-_RESULT = ("split", "tasks", "seed", "unit", "policy", "curve", "total", "gain", "first_gain", "seeds", "interval", "oracle")
+_RESULT = (
+    "split", "tasks", "seed", "unit", "interaction", "policy", "curve", "total", "gain", "first_gain", "deterministic", "seeds",
+    "interval", "oracle",
+)  # fmt: skip
 
 
 def _anywhere(command: list[str], name: str) -> list[str]:
@@ -53,7 +56,7 @@ def put(run: Path, name: str, shelf: Path) -> Path:
         "cpu_seconds": [r.get("cpu_seconds") for r in records],
         "versions": records[0]["versions"],
         "training_digest": digest,
-        "result": {name: evaluation[name] for name in _RESULT},
+        "result": {name: evaluation[name] for name in _RESULT if name in evaluation},
     }
     checkpoint.save_meta(target / "weights", meta, {"name": name, "training_digest": digest})
     write_json(target / "recipe.json", read_json(first / "recipe.json"))
