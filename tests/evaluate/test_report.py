@@ -355,6 +355,13 @@ def test_a_missing_or_broken_part_is_named_and_the_rest_shown(name, tmp_path):
         assert f"{name} is missing" in read.text and "Return rises from" in read.text
 
 
+def test_an_entry_of_the_zoo_misses_nothing(tmp_path):
+    run = bandit(tmp_path / "run")
+    (run / "log.jsonl").unlink()
+    (run / "weights").mkdir()
+    assert "is missing" not in page(run, tmp_path)[1].text
+
+
 def test_a_log_cut_short_and_resumed_counts_each_iteration_once(tmp_path):
     lines = [{"iteration": i, "env_steps": 10 * i, "metrics": {"loss": 1.0 if i < 4 else math.nan}} for i in range(6)]
     run = save(tmp_path / "run", log=[*lines, *lines[3:]])

@@ -140,7 +140,8 @@ def read_one(path: Path, seeds: tuple[Record, ...], problems: list[str]) -> Reco
     """One folder; with `seeds`, the recipe and run.json may be those of the first seed."""
     recipe = _object(path / "recipe.json", problems, quiet=bool(seeds))
     about = _object(path / "run.json", problems, quiet=bool(seeds))
-    log = () if seeds and not (path / "log.jsonl").exists() else _log(path / "log.jsonl", problems)
+    unlogged = bool(seeds) or (path / "weights").is_dir()  # the zoo ships no logs
+    log = () if unlogged and not (path / "log.jsonl").exists() else _log(path / "log.jsonl", problems)
     found = _object(path / "evaluation.json", problems, quiet=True)
     evaluation = _evaluation(found, problems) if found else None
     if seeds:
