@@ -52,6 +52,20 @@ def test_kl_is_0_at_the_start_and_a_step_is_better_and_within_max_kl(lives, upda
     np.testing.assert_allclose(divergence(new.meta, lives), metrics["kl"], rtol=1e-3, atol=1e-6)
 
 
+def test_curvature_of_a_share_of_the_tasks(lives):
+    """Where the tasks left out are copies of those measured, nothing changes; the gradient is of all tasks."""
+    state = OUTER.init(INNER, META, FAMILY, lives, jax.random.key(0))
+    twice = jax.tree.map(lambda x: jnp.concatenate([x, x]), lives)
+    whole, half = (
+        jax.jit(lambda lives, outer=outer: outer.update(INNER, state, lives, jax.random.key(0))[0].meta)(twice)
+        for outer in (OUTER, replace(OUTER, fisher=0.5))
+    )
+    for a, b, start in zip(*map(jax.tree.leaves, (whole, half, META)), strict=True):
+        np.testing.assert_allclose(a - start, b - start, rtol=1e-2, atol=1e-5)
+    with pytest.raises(ValueError, match="outer.fisher is 0"):
+        replace(OUTER, fisher=0.0).check(INNER)
+
+
 def test_curvature_products_are_those_of_the_kls_hessian(lives, monkeypatch):
     """Gauss-Newton equals the Hessian at the sampling parameters; that one is found by differences of the KL's gradient
     in float64, through the whole inner step."""
