@@ -102,25 +102,22 @@ def main() -> None:
     from innerloop.run.folder import versions
 
     env = {**os.environ, **({"NPROC": str(args.threads)} if args.threads else {})}
-    cases = {}
+    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "threads": args.threads}
+    about = {"command": "python benchmarks/meta_iteration.py", "versions": versions(), "machine": machine}
+    lines = args.beside.read_text().splitlines() if args.beside else []
+    peers = {BESIDE[peer["case"]]: peer for peer in map(json.loads, lines)}
+    cases = json.loads(RESULTS.read_text())["cases"] if RESULTS.is_file() else {}
     for name in CASES:
         if args.names and not any(part in name for part in args.names):
             continue
         words = [sys.executable, __file__, "--case", name, "--repeats", str(args.repeats)]
         done = subprocess.run(words, env=env, stdout=subprocess.PIPE, text=True, check=True)
         cases[name] = json.loads(done.stdout.splitlines()[-1])
+        if peer := peers.get(name):  # per step, since episodes that end at the goal differ a little in length
+            times = cases[name]["env_steps_per_cpu_second"] / (peer["env_steps"] / peer["cpu_seconds"])
+            cases[name]["beside"] = {**peer, "times_as_fast": round(times, 2)}
         print(name, cases[name], flush=True)
-    for line in args.beside.read_text().splitlines() if args.beside else []:
-        peer = json.loads(line)
-        ours = cases.get(BESIDE.get(peer["case"], ""))
-        if ours:  # per step, since episodes that end at the goal differ a little in length
-            rate = peer["env_steps"] / peer["cpu_seconds"]
-            ours["beside"] = {**peer, "times_as_fast": round(ours["env_steps"] / ours["cpu_seconds"] / rate, 2)}
-            print(BESIDE[peer["case"]], ours["beside"], flush=True)
-    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "threads": args.threads}
-    about = {"command": "python benchmarks/meta_iteration.py " + " ".join(sys.argv[1:]), "versions": versions()}
-    kept = json.loads(RESULTS.read_text())["cases"] if RESULTS.is_file() else {}
-    RESULTS.write_text(json.dumps({**about, "machine": machine, "cases": kept | cases}, indent=1, ensure_ascii=False) + "\n")
+        RESULTS.write_text(json.dumps({**about, "cases": cases}, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
