@@ -28,18 +28,18 @@ OTHER = {
 def test_the_memory_is_fed_with(field):
     """Observation, previous action, previous reward, episode begins, and how the last one ended."""
     plain = INNER.observe(META, FAST, STEP)
-    assert np.abs(plain - INNER.observe(META, FAST, STEP._replace(**{field: OTHER[field]}))).max() > 1e-4
+    assert np.abs(plain.read - INNER.observe(META, FAST, STEP._replace(**{field: OTHER[field]})).read).max() > 1e-4
 
 
 def test_a_memory_runs_on_when_an_episode_begins():
     memory = INNER.observe(META, FAST, STEP)
     begun = STEP._replace(first=jnp.ones(1, bool))
-    assert np.abs(INNER.observe(META, memory, begun) - INNER.observe(META, FAST, begun)).max() > 1e-4
+    assert np.abs(INNER.observe(META, memory, begun).read - INNER.observe(META, FAST, begun).read).max() > 1e-4
 
 
 def test_at_birth_there_is_no_previous_action():
     born = STEP._replace(born=jnp.ones(1, bool))
-    one, two = (INNER.observe(META, FAST, born._replace(action=jnp.array([a], jnp.int32))) for a in (0, 2))
+    one, two = (INNER.observe(META, FAST, born._replace(action=jnp.array([a], jnp.int32))).read for a in (0, 2))
     np.testing.assert_array_equal(one, two)
 
 
@@ -50,9 +50,9 @@ def test_the_forgetful_decide_as_if_just_born(every):
     for reward in (1.0, -2.0):
         fast = inner.observe(META, fast, STEP._replace(reward=jnp.array([reward]), action=jnp.array([1], jnp.int32)))
     late = STEP._replace(first=jnp.ones(1, bool), reward=jnp.array([5.0]), terminated=jnp.ones(1, bool))
-    newborn = INNER.observe(META, FAST, birth(SPACES, STEP.obs, 1))
-    np.testing.assert_allclose(inner.observe(META, fast, late).now, newborn, atol=1e-6)
-    within = inner.observe(META, fast, STEP._replace(reward=jnp.array([5.0]))).now
+    newborn = INNER.observe(META, FAST, birth(SPACES, STEP.obs, 1)).read
+    np.testing.assert_allclose(inner.observe(META, fast, late).now.read, newborn, atol=1e-6)
+    within = inner.observe(META, fast, STEP._replace(reward=jnp.array([5.0]))).now.read
     assert (np.abs(within - newborn).max() > 1e-4) == (every == "episode")
 
 

@@ -64,7 +64,7 @@ def test_returns_a_thousand_times_as_large_point_the_policy_the_same_way(lives, 
 
 def test_the_critics_targets_are_standardised_step_by_step(lives, state):
     advantage, returns, mask = OUTER.advantages(INNER, state, lives)
-    scale = OUTER._rescale(state.scale, returns, mask)
+    scale = OUTER._rescale(state.scale, returns, mask, False)
     target = (returns - scale.mean[None, :, None]) / scale.std
     np.testing.assert_allclose(target.mean((0, 2)), 0.0, atol=1e-5)
     np.testing.assert_allclose((target**2).mean(), 1.0, atol=1e-3)
@@ -73,8 +73,8 @@ def test_the_critics_targets_are_standardised_step_by_step(lives, state):
 
 def test_running_statistics_move_slowly_once_they_have_weight(lives, state):
     _, returns, mask = OUTER.advantages(INNER, state, lives)
-    first = OUTER._rescale(state.scale, returns, mask)
-    second = OUTER._rescale(first, returns + 10.0, mask)
+    first = OUTER._rescale(state.scale, returns, mask, False)
+    second = OUTER._rescale(first, returns + 10.0, mask, False)
     np.testing.assert_allclose(second.mean, first.mean + 0.05 * 10.0, rtol=1e-3)
 
 

@@ -26,12 +26,16 @@ class Plan(NamedTuple):
 
     `restart`: every chunk begins with new episodes, the last row of the one before counting as truncated. Methods that
     compare whole episodes before and after `learn` need it (MAML); a memory that runs through a trial does not.
+
+    `episodes`: a trial ends with so many episodes of its stream, and the stream begins another in the same task, with nothing
+    remembered. 0: a trial is the whole life, however many episodes fit in.
     """
 
     chunks: int
     steps: int
     streams: int
     restart: bool = False
+    episodes: int = 0
 
     @property
     def interactions(self) -> int:
@@ -47,15 +51,19 @@ class Task(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What may be known before deciding; leaves [N, ...]. Rewards are raw, as the environment gave them."""
+    """What may be known before deciding; leaves [N, ...]. Rewards are raw, as the environment gave them.
+
+    Three ends are three flags: of an episode (`first` of the next step), of an episode by termination (`terminated`), and of
+    a trial (`born` of the next step).
+    """
 
     obs: Any  # o_t
-    action: Any  # a_{t-1}; zeros at birth
+    action: Any  # a_{t-1}; zeros where `born`
     reward: Array  # r_{t-1}
     arrived: Any  # the observation that a_{t-1} led to, before any reset
     first: Array  # bool: an episode begins here
     terminated: Array  # bool: the last episode ended by termination just now
-    born: Array  # bool: no transition lies behind this step
+    born: Array  # bool: a trial begins, and nothing lies behind this step
 
 
 class Decision(NamedTuple):
@@ -87,6 +95,7 @@ class Cursor(NamedTuple):
     fast: Any
     world: Any
     step: Step
+    episode: Array  # int32 [N]: episodes that have ended in the trial under way
 
 
 class Lifetime(NamedTuple):

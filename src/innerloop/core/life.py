@@ -33,6 +33,11 @@ def birth(spaces: Spaces, obs: Any, streams: int) -> Step:
     return Step(obs, zeros(spaces.action, (streams,)), jnp.zeros(streams), obs, yes, no, yes)
 
 
+def newborn(spaces: Spaces, step: Step, which: Array) -> Step:
+    """`step` with nothing behind it in the streams `which` [N], where a trial begins."""
+    return select(which, birth(spaces, step.obs, which.shape[0]), step)
+
+
 def _chunks(scan_chunk: Callable[..., Any], carry: Any, xs: Any, last: Callable[..., Any]) -> tuple[Any, Any]:
     """Scan all chunks but the last, then `last` on it, and stack what they return. (A scan cannot drop its final call of
     `learn`, and one that nothing reads made a meta-gradient 2.4 times as dear. A scan of one call is called: it is quicker
@@ -80,7 +85,7 @@ def live(
     key_begin, keys_learn = life_keys(key_inner, plan)
     reset = jax.vmap(env.reset, (None, 0))
     state, obs = reset(task, jax.random.split(key_reset, n))
-    start = Cursor(inner.begin(meta, key_begin), state, birth(spaces, obs, n))
+    start = Cursor(inner.begin(meta, key_begin), state, birth(spaces, obs, n), jnp.zeros(n, jnp.int32))
     fresh = jnp.asarray(True if cursor is None else fresh)
     if cursor is not None:
         start = select(fresh, start, cursor)
@@ -98,13 +103,17 @@ def live(
         row = Chunk(
             c.step, action, dist, dist.log_prob(action), value, reward, terminated, truncated, arrived, jnp.ones(n, bool)
         )
-        return Cursor(fast, state, Step(obs, action, reward, arrived, ended, terminated, jnp.zeros(n, bool))), row
+        step, episode = Step(obs, action, reward, arrived, ended, terminated, jnp.zeros(n, bool)), c.episode + ended
+        if plan.episodes:
+            over = ended & (episode >= plan.episodes)
+            step, episode = newborn(spaces, step, over), jnp.where(over, 0, episode)
+        return Cursor(fast, state, step, episode), row
 
     def restart(c: Cursor, rows: Chunk, key: Array) -> tuple[Cursor, Chunk]:
         state, obs = reset(task, jax.random.split(key, n))
         step = c.step._replace(obs=obs, first=jnp.ones(n, bool))
         cut = rows.truncated.at[-1].set(rows.truncated[-1] | ~rows.terminated[-1])
-        return Cursor(c.fast, state, step), rows._replace(truncated=cut)
+        return c._replace(world=state, step=step), rows._replace(truncated=cut)
 
     def chunk(c: Cursor, xs: tuple[Array, Array], learns: bool) -> tuple[Cursor, Chunk]:
         key_chunk, key_learn = xs

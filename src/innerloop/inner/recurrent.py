@@ -1,4 +1,4 @@
-"""RL²: the inner loop is a memory (Duan et al. 2016; Wang et al. 2016).
+"""RL²: the inner loop is a memory (Duan et al. 2016; Wang et al. 2016), of any kind.
 
 Not a learner: `learn` changes nothing; all adaptation is in what the memory has seen.
 """
@@ -14,45 +14,72 @@ from jax import Array
 
 from innerloop.core import Decision, Inner, Lifetime, Plan, Spaces, Step
 from innerloop.core.spaces import encode, width
+from innerloop.nets import memory as memories
 from innerloop.nets.layers import Dense, Head
-from innerloop.nets.memory import GRU
 from innerloop.nets.moments import Moments
+
+DTYPES = ("float32", "bfloat16")
 
 
 class RecurrentMeta(NamedTuple):
     """Parameters of RL²."""
 
-    cell: GRU
+    cell: memories.Cell
     policy: Head
     value: Dense
     obs: Moments | None = None  # statistics of observations and rewards, where the inner normalises
     reward: Moments | None = None
 
 
-class Recurrent(Inner[RecurrentMeta, Array]):
-    """A GRU fed with observation, previous action, previous reward and the episode-begins flag; Fast is the memory [N, H],
-    empty on entering a task and never reset between its episodes."""
+class Remembered(NamedTuple):
+    """What the memory holds, and what it last gave out [N, H]: the policy reads that."""
+
+    state: Any
+    read: Array
+
+
+class Recurrent(Inner[RecurrentMeta, Remembered]):
+    """A memory fed with observation, previous action, previous reward and the flags of episode ends; empty on entering a task
+    and where a trial begins, never reset between the episodes of one."""
 
     plan: Plan = eqx.field(static=True)
     spaces: Spaces = eqx.field(static=True)
+    memory: str = eqx.field(static=True, default="gru")  # one of nets.memory.MEMORIES
     width: int = eqx.field(static=True, default=64)  # H; the paper's GRU has 256
+    layers: int = eqx.field(static=True, default=1)
+    heads: int = eqx.field(static=True, default=4)  # of "gdn" and "transformer"
+    context: int = eqx.field(static=True, default=0)  # steps that a transformer looks back; 0: all of the life
+    segment: int = eqx.field(static=True, default=0)  # recompute activations from one state every so many steps; 0: keep all
+    truncate: bool = eqx.field(static=True, default=False)  # no gradient from one segment into the one before
+    dtype: str = eqx.field(static=True, default="float32")  # of the memory's products
     reward_scale: float = eqx.field(static=True, default=1.0)  # multiplies the reward that is fed in
     normalise: bool = eqx.field(static=True, default=False)  # observations and rewards, by their running statistics
     std: float = eqx.field(static=True, default=0.5)  # initial, in units of the action space; Box actions only
+
+    def check(self) -> None:
+        memories.check(self.memory, self.width, self.layers, self.heads)
+        if self.dtype not in DTYPES:
+            raise ValueError(f"inner.dtype is {self.dtype!r}; accepted: {', '.join(DTYPES)}.")
+        if min(self.context, self.segment) < 0:
+            raise ValueError(f"inner.context ({self.context}) and inner.segment ({self.segment}) must be at least 0.")
+        if self.truncate and not self.segment:
+            raise ValueError("inner.truncate cuts gradients between segments; set inner.segment to their length in steps.")
 
     def init(self, key: Array) -> RecurrentMeta:
         key_cell, key_policy, key_value = jax.random.split(key, 3)
         inputs = width(self.spaces.obs) + width(self.spaces.action) + 3
         return RecurrentMeta(
-            GRU.init(key_cell, inputs, self.width),
+            memories.make(self.memory, key_cell, inputs, self.width, self.layers, self.heads),
             Head.init(key_policy, self.width, self.spaces.action, scale=0.1, std=self.std),
             Dense.init(key_value, self.width, 1, scale=0.1),
             Moments.empty(width(self.spaces.obs)) if self.normalise else None,
             Moments.empty(1) if self.normalise else None,
         )
 
-    def begin(self, meta: RecurrentMeta, key: Array) -> Array:
-        return meta.cell.empty((self.plan.streams,))
+    def begin(self, meta: RecurrentMeta, key: Array) -> Remembered:
+        lead = (self.plan.streams,)
+        state = meta.cell.empty(lead, self.context or self.plan.chunks * self.plan.steps)
+        return Remembered(state, jnp.zeros((*lead, self.width)))
 
     def absorb(self, meta: RecurrentMeta, lives: Lifetime) -> RecurrentMeta:
         if meta.obs is None or meta.reward is None:
@@ -68,20 +95,43 @@ class Recurrent(Inner[RecurrentMeta, Array]):
         born = step.born[..., None]
         action = jnp.where(born, 0.0, encode(self.spaces.action, step.action))
         flags = jnp.stack([reward, step.first, step.terminated], -1).astype(jnp.float32)
-        return jnp.concatenate([obs, action, flags], -1)
+        return jnp.concatenate([obs, action, flags], -1).astype(self.dtype)
 
-    def observe(self, meta: RecurrentMeta, fast: Array, step: Step) -> Array:
-        return meta.cell.step(fast, meta.cell.project(self._inputs(meta, step)))
+    def observe(self, meta: RecurrentMeta, fast: Remembered, step: Step) -> Remembered:
+        state, y = meta.cell.step(fast.state, self._inputs(meta, step), step.born)
+        return Remembered(state, y.astype(jnp.float32))
 
-    def decide(self, meta: RecurrentMeta, fast: Array, obs: Any) -> Decision:
-        return Decision(meta.policy(fast), meta.value(fast)[..., 0])
+    def decide(self, meta: RecurrentMeta, fast: Remembered, obs: Any) -> Decision:
+        return self._decide(meta, fast.read)
 
-    def unroll(self, meta: RecurrentMeta, fast: Array, steps: Step) -> tuple[Array, Decision]:
-        """All input projections and read-outs in one product each; only the recurrence is scanned."""
+    def _decide(self, meta: RecurrentMeta, read: Array) -> Decision:
+        return Decision(meta.policy(read), meta.value(read)[..., 0], read)
 
-        def one(h: Array, x: Array) -> tuple[Array, Array]:
-            h = meta.cell.step(h, x)
-            return h, h
+    def unroll(self, meta: RecurrentMeta, fast: Remembered, steps: Step) -> tuple[Remembered, Decision]:
+        """All read-outs in one product, and within the cell whatever does not wait for the state before."""
+        xs, resets = self._inputs(meta, steps), steps.born
+        size = self.segment or xs.shape[0]
+        if size < xs.shape[0]:
+            state, ys = self._in_segments(meta, fast.state, xs, resets, size)
+        else:
+            state, ys = meta.cell.unroll(fast.state, xs, resets)
+        ys = ys.astype(jnp.float32)
+        return Remembered(state, ys[-1]), self._decide(meta, ys)
 
-        fast, memories = jax.lax.scan(one, fast, meta.cell.project(self._inputs(meta, steps)))
-        return fast, self.decide(meta, memories, steps.obs)
+    def _in_segments(self, meta: RecurrentMeta, state: Any, xs: Array, resets: Array, size: int) -> tuple[Any, Array]:
+        """Only the state at each segment's begin is kept for the gradient; the rest is computed again."""
+
+        @jax.checkpoint
+        def one(state: Any, rows: tuple[Array, Array]) -> tuple[Any, Array]:
+            if self.truncate:
+                state = jax.lax.stop_gradient(state)
+            return meta.cell.unroll(state, *rows)
+
+        whole = xs.shape[0] // size * size
+        rows = jax.tree.map(lambda x: jnp.reshape(x[:whole], (-1, size, *x.shape[1:])), (xs, resets))
+        state, ys = jax.lax.scan(one, state, rows)
+        ys = jnp.reshape(ys, (whole, *ys.shape[2:]))
+        if whole < xs.shape[0]:
+            state, y = one(state, (xs[whole:], resets[whole:]))
+            ys = jnp.concatenate([ys, y])
+        return state, ys

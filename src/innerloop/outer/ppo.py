@@ -78,25 +78,29 @@ class PPO(Outer[Any, PPOState]):
         return state.meta
 
     def advantages(self, inner: Inner[Any, Any], state: PPOState, lives: Lifetime) -> tuple[Array, Array, Array]:
-        """Advantages, returns and mask, each [B, L, N] with L = K·T. Before rows that are no transitions the mean return
-        stands for what follows; nothing that such rows hold reaches others."""
+        """Advantages, returns and mask, each [B, L, N] with L = K·T. Nothing is credited across a trial's end, and nothing of
+        value follows it; a trial that the life's end cuts short is bootstrapped where trials may (`plan.episodes`). Before
+        rows that are no transitions the mean return stands for what follows; nothing that such rows hold reaches others."""
         c, scale = lives.chunks, state.scale
         reward, value, mask = (_flat(x) for x in (c.reward, c.value, c.mask))
         reward, value = jnp.where(mask, reward, 0.0), jnp.where(mask, value, 0.0)
         ahead = jnp.zeros((reward.shape[0], 1, reward.shape[2]))
         v = value * scale.std + scale.mean[None, :, None]
-        if self.bootstrap:
+        if self.bootstrap or inner.plan.episodes:
             ahead = jax.vmap(lambda life: replay(inner, state.meta, life)[1])(lives)[:, None] * scale.std + scale.mean[-1]
         v_next = jnp.concatenate([v[:, 1:], ahead], 1)
         gap = ~mask | jnp.concatenate([~mask[:, 1:], jnp.zeros_like(mask[:, :1])], 1)  # no transition here or behind
+        ends = jnp.concatenate([_flat(c.step.born)[:, 1:], lives.last.born[:, None]], 1)  # of trials
         over = jax.vmap(jax.vmap(gae, (1, 1, 1, 1, 1, None, None), 1), (0, 0, 0, 0, 0, None, None))
-        advantage = over(reward, v, v_next, gap, ~mask, self.discount, self.gae_lambda)
+        advantage = over(reward, v, v_next, gap | ends, ~mask | ends, self.discount, self.gae_lambda)
         return advantage, advantage + v, mask
 
-    def _rescale(self, scale: ReturnScale, returns: Array, mask: Array) -> ReturnScale:
+    def _rescale(self, scale: ReturnScale, returns: Array, mask: Array, several: bool) -> ReturnScale:
         keep = jnp.where(scale.weight > 0, self.scale_memory, 0.0)
         count = jnp.maximum(jnp.sum(mask, (0, 2)), 1)
         mean = jnp.sum(jnp.where(mask, returns, 0.0), (0, 2)) / count
+        if several:  # trials in a life: a row says nothing of the time within one
+            mean = jnp.full_like(mean, masked_mean(returns, mask))
         mean = keep * scale.mean + (1 - keep) * mean
         variance = masked_mean((returns - mean[None, :, None]) ** 2, mask)
         std = keep * scale.std + (1 - keep) * jnp.sqrt(variance + 1e-8)
@@ -105,7 +109,7 @@ class PPO(Outer[Any, PPOState]):
     def update(self, inner: Inner[Any, Any], state: PPOState, lives: Lifetime, key: Array) -> tuple[PPOState, Metrics]:
         advantage, returns, mask = self.advantages(inner, state, lives)
         sound = jnp.all(jnp.isfinite(advantage) & jnp.isfinite(returns), (1, 2), keepdims=True)
-        scale = self._rescale(state.scale, returns, mask & sound)
+        scale = self._rescale(state.scale, returns, mask & sound, inner.plan.episodes > 0)
         target = (returns - scale.mean[None, :, None]) / scale.std
         # A task with a reward that is not finite must not reach the others' scale. Its own target stays as it is: so its
         # gradient is not finite, and `mean_gradient` leaves the task out and counts it.

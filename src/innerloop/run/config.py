@@ -57,6 +57,8 @@ class Recipe:
         for plan in (self.inner.plan, self.evaluation):
             if min(plan.chunks, plan.steps, plan.streams) < 1:
                 raise ConfigError(f"{plan} has an empty axis; chunks, steps and streams must each be at least 1.")
+            if plan.episodes < 0 or (plan.episodes and plan.restart):
+                raise ConfigError(f"{plan}: episodes must be at least 0, and 0 where restart ends every chunk's episodes.")
         self.inner.check()
         self.outer.check(self.inner)
         return dataclasses.replace(self, outer=self.outer.planned(self.updates, self.meta_batch))

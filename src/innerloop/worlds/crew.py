@@ -45,6 +45,7 @@ class Now(NamedTuple):
     first: np.ndarray
     terminated: np.ndarray
     born: np.ndarray
+    episode: np.ndarray  # episodes that have ended in the trial under way
 
 
 class CrewWorld(ABC):
@@ -122,13 +123,16 @@ class CrewWorld(ABC):
                 fast, action, dist, log_prob, value = policy.act(meta, fast, step, action_keys[:, k, t])
                 action = np.asarray(action)
                 crossed = self._advance(slots, record, k * plan.steps + t, action)
+                self._end_trials(plan.episodes)
                 record.write(k * plan.steps + t, Chunk(step, action, dist, log_prob, value, *crossed))
             if plan.restart:
                 self._restart(slots, record, (k + 1) * plan.steps - 1)
             if learn_last or k + 1 < plan.chunks:
                 fast = policy.learn(meta, fast, record.chunk(k), keys_learn[:, k])
         step = jax.tree.map(jnp.asarray, self._step(slots))
-        end = Cursor(fast, jnp.full(count, self._serial, jnp.int32), step)
+        assert self._now is not None
+        episode = jnp.asarray(self._now.episode.reshape(count, -1))
+        end = Cursor(fast, jnp.full(count, self._serial, jnp.int32), step, episode)
         return Lifetime(record.chunks(), step, key_inner, start, jnp.full(count, anew), tasks), end
 
     def close(self) -> None:
@@ -174,7 +178,7 @@ class CrewWorld(ABC):
         obs = self._kept(obs)
         action = np.zeros((s, *self._action.shape), slots.action.dtype)
         no, yes = np.zeros(s, bool), np.ones(s, bool)
-        self._now = Now(obs, action, np.zeros(s, np.float32), obs, yes, no, yes)
+        self._now = Now(obs, action, np.zeros(s, np.float32), obs, yes, no, yes, np.zeros(s, np.int32))
 
     def _resume(self, lot: Lot, cursor: Cursor) -> None:
         """Go on from where this world's environments stand."""
@@ -227,7 +231,8 @@ class CrewWorld(ABC):
             self._quarantine.isolate(crew, lot, record, row, before.obs, got, faults, unborn)
         reward = got.reward if sane.all() else np.where(sane, got.reward, np.nan)
         got = got._replace(obs=self._kept(got.obs), arrived=self._kept(got.arrived), reward=reward)
-        self._now = Now(got.obs, action, got.reward, got.arrived, got.first, got.terminated, np.zeros(s, bool))
+        episode = before.episode + got.first
+        self._now = Now(got.obs, action, got.reward, got.arrived, got.first, got.terminated, np.zeros(s, bool), episode)
         self._quarantine.tick()
         ended = np.flatnonzero(got.first)
         record.began[ended] = row + 1
@@ -236,6 +241,20 @@ class CrewWorld(ABC):
         lead = [x.reshape(lot.count, lot.streams) for x in fields]
         arrived = jax.tree.unflatten(self._tree, [o.reshape(lot.count, lot.streams, *o.shape[1:]) for o in got.arrived])
         return *lead, arrived, got.mask.reshape(lot.count, lot.streams)
+
+    def _end_trials(self, episodes: int) -> None:
+        """Where a trial's last episode has just ended, nothing lies behind the next step."""
+        now = self._now
+        assert now is not None
+        over = now.first & (now.episode >= episodes) if episodes else np.zeros_like(now.first)
+        if over.any():
+
+            def none(x: np.ndarray) -> np.ndarray:
+                return np.where(over.reshape(-1, *(1,) * (x.ndim - 1)), np.zeros((), x.dtype), x)
+
+            arrived = [np.where(over.reshape(-1, *(1,) * (a.ndim - 1)), o, a) for o, a in zip(now.obs, now.arrived, strict=True)]
+            rest = {"action": none(now.action), "reward": none(now.reward), "terminated": now.terminated & ~over}
+            self._now = now._replace(**rest, arrived=arrived, born=over, episode=none(now.episode))
 
     def _kept(self, obs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Leaves in the types that lives have: float32 and int32."""

@@ -1,0 +1,108 @@
+"""Causal self-attention with rotary positions (Su et al. 2021) over a sliding window, and the cache it acts from."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from innerloop.nets.layers import Dense
+from innerloop.nets.memory.cell import Cell, dense, product
+
+BLOCK = 64  # queries at once in `unroll`: bounds the scores to BLOCK × (window + BLOCK)
+
+
+class Cache(NamedTuple):
+    """A ring of the last W steps: position p of the trial stands in slot p mod W. What an older trial left needs no
+    clearing, since no position of this trial stands there yet."""
+
+    keys: Array  # [N, W, G heads, D], rotated
+    values: Array  # [N, W, G, D]
+    age: Array  # int32 [N], steps of this trial so far
+
+
+class Attention(Cell):
+    """Each step attends to itself and the W − 1 before it in its trial. Acting is training with one query: one function."""
+
+    qkv: Array  # [I, 3H]
+    out: Dense  # H → H
+    heads: int = eqx.field(static=True)
+
+    @staticmethod
+    def init(key: Array, inputs: int, width: int, heads: int) -> Attention:
+        key_qkv, key_out = jax.random.split(key)
+        make = jax.nn.initializers.glorot_uniform()
+        blocks = [make(k, (inputs, width), jnp.float32) for k in jax.random.split(key_qkv, 3)]
+        return Attention(jnp.concatenate(blocks, axis=1), Dense.init(key_out, width, width), heads)
+
+    def empty(self, lead: tuple[int, ...], context: int) -> Cache:
+        size = self.qkv.shape[1] // 3 // self.heads
+        zeros = jnp.zeros((*lead, context, self.heads, size))
+        return Cache(zeros, zeros, jnp.zeros(lead, jnp.int32))
+
+    def step(self, state: Cache, x: Array, reset: Array) -> tuple[Cache, Array]:
+        state, y = self._attend(state, x[None], reset[None])
+        return state, y[0]
+
+    def unroll(self, state: Cache, xs: Array, resets: Array) -> tuple[Cache, Array]:
+        steps = xs.shape[0]
+        whole = steps // BLOCK * BLOCK
+        ys = []
+        if whole:
+            rows = jax.tree.map(lambda x: jnp.reshape(x[:whole], (-1, BLOCK, *x.shape[1:])), (xs, resets))
+            state, y = jax.lax.scan(lambda s, row: self._attend(s, *row), state, rows)
+            ys.append(jnp.reshape(y, (whole, *y.shape[2:])))
+        if steps > whole:
+            state, y = self._attend(state, xs[whole:], resets[whole:])
+            ys.append(y)
+        return state, jnp.concatenate(ys)
+
+    def _attend(self, cache: Cache, xs: Array, resets: Array) -> tuple[Cache, Array]:
+        steps, window = xs.shape[0], cache.keys.shape[1]
+        q, k, v = (
+            jnp.moveaxis(y.reshape(*y.shape[:-1], self.heads, -1), 0, 1)
+            for y in jnp.split(product(xs, self.qkv), 3, axis=-1)
+        )  # [N, T, G, D]
+        row = jnp.arange(steps)
+        began = jax.lax.cummax(jnp.where(resets.T, jnp.broadcast_to(row, resets.T.shape), -1), axis=1)  # [N, T], the row where its trial began; -1: before
+        row = jnp.broadcast_to(row, began.shape)
+        place = jnp.where(began < 0, cache.age[:, None] + row, row - began)
+        q, k = _rotate(q, place), _rotate(k, place)
+        slots = jnp.broadcast_to(jnp.arange(window), (began.shape[0], window))
+        old = cache.age[:, None] - 1 - jnp.mod(cache.age[:, None] - 1 - slots, window)  # [N, W], positions
+        kept = (old >= 0)[:, None] & (began < 0)[..., None] & (place[..., None] - old[:, None] < window)
+        apart = row[..., None] - row[:, None]
+        fresh = (apart >= 0) & (apart < window) & (began[..., None] == began[:, None])
+        scale = q.shape[-1] ** -0.5
+        keys, values = (x.astype(q.dtype) for x in (cache.keys, cache.values))
+        scores = jnp.concatenate(
+            [jnp.einsum("ntgd,nwgd->ngtw", q, keys), jnp.einsum("ntgd,nsgd->ngts", q, k)], axis=-1
+        ).astype(jnp.float32)
+        seen = jnp.concatenate([kept, fresh], axis=-1)[:, None]
+        weight = jax.nn.softmax(jnp.where(seen, scores * scale, -jnp.inf), axis=-1).astype(q.dtype)
+        y = jnp.einsum("ngtw,nwgd->ntgd", weight[..., :window], values)
+        y += jnp.einsum("ngts,nsgd->ntgd", weight[..., window:], v)
+        y = jnp.moveaxis(y, 1, 0).reshape(steps, y.shape[0], -1)
+        age = place[:, -1] + 1
+        ahead = jnp.mod(age[:, None] - 1 - slots, window)  # [N, W], steps from the slot's position to the last
+        source = steps - 1 - ahead
+        new = (source >= 0)[..., None, None]
+        pick = jnp.maximum(source, 0)[..., None, None]
+        ring = [
+            jnp.where(new, jnp.take_along_axis(x, pick, axis=1).astype(o.dtype), o)
+            for x, o in ((k, cache.keys), (v, cache.values))
+        ]
+        return Cache(*ring, age), dense(self.out, y)
+
+
+def _rotate(x: Array, place: Array) -> Array:
+    """x [N, T, G, D] turned by its position [N, T]."""
+    half = x.shape[-1] // 2
+    rates = 10000.0 ** (-jnp.arange(half) / half)
+    angle = jnp.broadcast_to(place[..., None, None], (*x.shape[:2], 1, half)) * jnp.broadcast_to(rates, (*x.shape[:2], 1, half))
+    cos, sin = jnp.cos(angle).astype(x.dtype), jnp.sin(angle).astype(x.dtype)
+    a, b = x[..., :half], x[..., half:]
+    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)

@@ -1,0 +1,77 @@
+"""S5 (Smith et al. 2023, arXiv 2208.04933): a diagonal complex state-space model; with resets, Lu et al. 2023's for RL."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from innerloop.nets.layers import Dense
+from innerloop.nets.memory.cell import Cell, along, dense, emptied, recurrence
+
+
+class S5(Cell):
+    """h_t = Λ̄ h_{t-1} + B̄ x_t, y_t = GLU(2 Re(C h_t) + D ∘ x_t), zero-order hold (eq. 6) with a learned step per state.
+
+    P complex states stand for 2P in conjugate pairs. Λ begins as the diagonal of HiPPO-LegS's normal part: −½ + iπn
+    (S4D-Lin, Gu et al. 2022, which has the same spectrum in the limit). Products and states are complex64 always.
+    """
+
+    log_decay: Array  # [P], log(−Re Λ)
+    frequency: Array  # [P], Im Λ
+    log_time: Array  # [P], log Δ
+    b: Array  # [2, I, P], real and imaginary
+    c: Array  # [2, P, I]
+    d: Array  # [I]
+    out: Dense  # I → 2H, gated
+
+    @staticmethod
+    def init(key: Array, inputs: int, width: int, states: int) -> S5:
+        key_time, key_b, key_c, key_out = jax.random.split(key, 4)
+        low, high = math.log(1e-3), math.log(1e-1)
+        return S5(
+            jnp.full(states, math.log(0.5)),
+            jnp.pi * jnp.arange(states, dtype=jnp.float32),
+            jax.random.uniform(key_time, (states,), jnp.float32, low, high),
+            jax.random.normal(key_b, (2, inputs, states)) * math.sqrt(0.5 / inputs),
+            jax.random.normal(key_c, (2, states, inputs)) * math.sqrt(0.5 / states),
+            jnp.ones(inputs),
+            Dense.init(key_out, inputs, 2 * width),
+        )
+
+    def empty(self, lead: tuple[int, ...], context: int) -> Array:
+        """Real and imaginary parts side by side: checkpoints and casts know no complex leaves."""
+        return jnp.zeros((*lead, 2 * self.log_decay.shape[0]))
+
+    def step(self, state: Array, x: Array, reset: Array) -> tuple[Array, Array]:
+        decay, gain = self._terms(x)
+        h = decay * _complex(emptied(reset, state)) + gain
+        return _real(h), self._read(h, x)
+
+    def unroll(self, state: Array, xs: Array, resets: Array) -> tuple[Array, Array]:
+        decay, gain = self._terms(xs)
+        h = recurrence(decay, gain, resets, _complex(state))
+        return _real(h[-1]), self._read(h, xs)
+
+    def _terms(self, x: Array) -> tuple[Array, Array]:
+        rate = jax.lax.complex(-jnp.exp(self.log_decay), self.frequency)
+        decay = jnp.exp(rate * jnp.exp(self.log_time))
+        x = x.astype(jnp.float32)
+        gain = jax.lax.complex(x @ self.b[0], x @ self.b[1])
+        return along(decay, gain), along((decay - 1.0) / rate, gain) * gain
+
+    def _read(self, h: Array, x: Array) -> Array:
+        y = 2.0 * (jnp.real(h) @ self.c[0] - jnp.imag(h) @ self.c[1])
+        y = jax.nn.gelu(y.astype(x.dtype) + along(self.d, x) * x)
+        value, gate = jnp.split(dense(self.out, y), 2, axis=-1)
+        return value * jax.nn.sigmoid(gate)
+
+
+def _complex(state: Array) -> Array:
+    return jax.lax.complex(*jnp.split(state, 2, axis=-1))
+
+
+def _real(h: Array) -> Array:
+    return jnp.concatenate([jnp.real(h), jnp.imag(h)], axis=-1)
