@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from innerloop.core import Box, Discrete, Plan, Spaces, Task, per_task, replay
+from innerloop import registry
+from innerloop.core import Box, Discrete, Plan, Spaces, Task, birth, per_task, replay
 from innerloop.inner.recurrent import Recurrent
 from innerloop.nets.memory import MEMORIES
 from innerloop.outer.ppo import PPO
@@ -87,8 +88,10 @@ def test_a_trial_ends_with_its_last_episode(life):
             assert cursor.episode[b, n] == at_end
 
 
-@pytest.mark.parametrize("memory", MEMORIES)
-@pytest.mark.parametrize("options", [{}, {"segment": 7}, {"segment": 16, "truncate": True}, {"context": 5}], ids=str)
+OPTIONS = [("gru", {"segment": 16, "truncate": True}), ("transformer", {"context": 5}), *((m, {"segment": 17}) for m in MEMORIES)]
+
+
+@pytest.mark.parametrize(("memory", "options"), [*((m, {}) for m in MEMORIES), *OPTIONS], ids=str)
 def test_recomputed_log_probabilities_are_the_recorded_ones(memory, options):
     """With trials that end at random places: what acted and what is trained are the same function of the same experience."""
     inner = Recurrent(PLAN, FAMILY.spaces, memory=memory, width=8, heads=2, **options)
@@ -107,8 +110,6 @@ def test_what_lies_before_a_trial_does_not_count(life):
     step = lives.chunks.step
     obs, born = np.asarray(step.obs).reshape(-1, 2), np.asarray(step.born).reshape(-1)
     one = inner.with_plan(PLAN._replace(streams=int(born.sum())))
-    from innerloop.core import birth
-
     fast = one.observe(meta, one.begin(meta, jax.random.key(0)), birth(FAMILY.spaces, jnp.asarray(obs[born]), int(born.sum())))
     expected = one.decide(meta, fast, None).dist.logits
     recorded = np.asarray(lives.chunks.dist.logits).reshape(-1, 3)[born]
@@ -135,8 +136,6 @@ def test_advantages_stop_at_a_trials_end_and_run_across_its_episodes(life):
 
 
 def test_restart_and_trials_exclude_each_other():
-    from innerloop import registry
-
     recipe = registry.maker("rl2")(FAMILY, 10_000)
     with pytest.raises(ConfigError, match="restart"):
         replace(recipe, inner=recipe.inner.with_plan(PLAN._replace(restart=True))).settled()
