@@ -130,7 +130,8 @@ def train(
             folders.append(folder)
         try:
             recipe, family = resolve(request)
-        except ValueError:
+            _start(recipe)
+        except (ValueError, FolderError):
             _take_back(folders, new)
             raise
         runs = _each([lambda folder=folder: _trained(folder, recipe, family, quiet) for folder in folders])
@@ -228,12 +229,52 @@ def _trained(run: RunFolder, recipe: Recipe, family: Family, quiet: bool) -> Run
 
     before = float(run.record.get("cpu_seconds", 0.0)) - _cpu_seconds()
     with run:
+        meta = _begun(recipe, run)
         try:
-            final = run_training(recipe, family, run, world_of, seed=int(run.record["seed"]), quiet=quiet)
+            final = run_training(recipe, family, run, world_of, seed=int(run.record["seed"]), meta=meta, quiet=quiet)
         finally:
             with suppress(OSError):  # a full disk must not hide why the run ended
                 run.update(cpu_seconds=round(before + _cpu_seconds(), 1))
     return Run(run.path, final)
+
+
+def _start(recipe: Recipe) -> tuple[Any, str]:
+    """The meta-parameters that a new run of `recipe` begins with, and the digest of where they come from; None and "" for
+    fresh ones.
+
+    Raises:
+        ConfigError: they do not fit the recipe's inner. FolderError: there is no such run.
+    """
+    if not recipe.start:
+        return None, ""
+    import jax
+
+    from innerloop.run.settings import ConfigError
+    from innerloop.run.tensors import Damaged, check_like, describe, leaves
+
+    _, _, meta, found = load(recipe.start)
+    try:
+        check_like(describe(leaves(meta)), jax.eval_shape(recipe.inner.init, jax.random.key(0)))
+    except Damaged as misfit:
+        raise ConfigError(
+            f"start={recipe.start}: its meta-parameters do not fit this recipe's: {misfit} Accepted: a run of the same inner, "
+            "with the same sizes, in a family of the same spaces."
+        ) from None
+    return meta, found
+
+
+def _begun(recipe: Recipe, run: RunFolder) -> Any:
+    """What `_start` gives where the run has no checkpoint yet, recorded; ConfigError where it is no longer the same."""
+    from innerloop.run.settings import ConfigError
+
+    if any((run.path / "checkpoints").glob("step-*")):
+        return None
+    meta, found = _start(recipe)
+    if found and run.record.get("start", {"digest": found})["digest"] != found:
+        raise ConfigError(f"start={recipe.start} is another than when this run was made; give it back, or train anew.")
+    if found:
+        run.update(start={"run": recipe.start, "digest": found})
+    return meta
 
 
 def _command(request: Mapping[str, Any], seed: int, out: Path) -> list[str]:

@@ -50,6 +50,7 @@ class PPO(Outer[Any, PPOState]):
     gae_lambda: float = eqx.field(static=True, default=0.3)  # RL²: 0.3
     value_weight: float = eqx.field(static=True, default=0.5)
     entropy_weight: float = eqx.field(static=True, default=0.0)
+    anneal_entropy: bool = eqx.field(static=True, default=False)  # its weight falls linearly to 0 over the run
     max_norm: float = eqx.field(static=True, default=0.5)  # global-norm clip
     scale_memory: float = eqx.field(static=True, default=0.95)  # of the running return statistics, per update
     bootstrap: bool = eqx.field(static=True, default=False)  # lives are segments of longer ones: value what follows
@@ -61,7 +62,7 @@ class PPO(Outer[Any, PPOState]):
                 f"meta_batch ({meta_batch}) must be a multiple of outer.minibatches ({self.minibatches}): minibatches are of "
                 "whole tasks."
             )
-        return replace(self, updates=updates) if self.anneal else self
+        return replace(self, updates=updates) if self.anneal or self.anneal_entropy else self
 
     def _optimiser(self) -> optax.GradientTransformation:
         rate = self.lr
@@ -115,6 +116,7 @@ class PPO(Outer[Any, PPOState]):
         # gradient is not finite, and `mean_gradient` leaves the task out and counts it.
         advantage = standardise(advantage, mask & sound)
         optimiser = self._optimiser()
+        left = jnp.clip(1.0 - state.count / self.updates, 0.0, 1.0) if self.anneal_entropy else 1.0
 
         def loss(meta: Any, one: tuple[Lifetime, Array, Array]) -> tuple[Array, Metrics]:
             life, a, g = one
@@ -127,7 +129,7 @@ class PPO(Outer[Any, PPOState]):
             entropy = masked_mean(decision.dist.entropy(), m)
             kl = masked_mean(jnp.expm1(log_ratio) - log_ratio, m)
             aux = {"policy_loss": policy, "value_loss": value, "entropy": entropy, "kl": kl}
-            return policy + self.value_weight * value - self.entropy_weight * entropy, aux
+            return policy + self.value_weight * value - self.entropy_weight * left * entropy, aux
 
         def minibatch(carry: tuple[Any, Any], rows: Array) -> tuple[tuple[Any, Any], tuple[Metrics, Array]]:
             meta, opt = carry

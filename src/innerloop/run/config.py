@@ -27,6 +27,7 @@ class Recipe:
     steps: int  # environment steps of training in all
     unit: str  # of experience in reports: "step", "episode" or "gradient step"
     evaluation: Plan  # the shape of one life in evaluation
+    start: str = ""  # a run folder or zoo:NAME whose meta-parameters training begins with; "": fresh ones
     held_out: int = 200  # tasks in each evaluation while training
     evaluations: int = 20  # of them in a run
     report_every: int = 1  # updates between rows of the log

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from logging.handlers import MemoryHandler
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -53,13 +54,21 @@ class _Means:
 
 
 def train(
-    recipe: Recipe, family: Family, run: RunFolder, world_of: Callable[..., World], *, seed: int, quiet: bool = False
+    recipe: Recipe,
+    family: Family,
+    run: RunFolder,
+    world_of: Callable[..., World],
+    *,
+    seed: int,
+    meta: Any = None,
+    quiet: bool = False,
 ) -> str:
     """Train to the end, from the run's newest good checkpoint if it has one.
 
     Args:
         run: created or resumed, and locked.
         world_of: (family, workers) → where lives are lived.
+        meta: what a new run begins with; None: fresh meta-parameters.
 
     Returns:
         the digest of what training carries.
@@ -69,7 +78,7 @@ def train(
     """
     world = world_of(family, workers=recipe.workers)
     try:
-        return _Loop(Trainer(recipe, family, world), run, seed).run_through(quiet)
+        return _Loop(Trainer(recipe, family, world), run, seed, meta).run_through(quiet)
     finally:
         world.close()
 
@@ -77,12 +86,12 @@ def train(
 class _Loop:
     """The state of the loop: what is carried, how far it is, and when it was saved."""
 
-    def __init__(self, trainer: Trainer, run: RunFolder, seed: int):
+    def __init__(self, trainer: Trainer, run: RunFolder, seed: int, meta: Any):
         self.trainer, self.recipe, self.run, self.seed = trainer, trainer.recipe, run, seed
         self.identity = recipe_digest(run.recipe)
         self._accepted = {self.identity, *run.recipe.get("extends", [])}  # a run trained further has older checkpoints
         self.saver = checkpoint.Saver(run.path, keep=self.recipe.keep)
-        self.carried, self.done, self.anchor, self.begun = trainer.first(seed), 0, 0, False
+        self.carried, self.done, self.anchor, self.begun = trainer.first(seed, meta), 0, 0, False
         self._like = jax.eval_shape(lambda: self.carried)
         self._early = MemoryHandler(1000, flushLevel=logging.CRITICAL + 1)  # what is said before there is a log
         _package.addHandler(self._early)

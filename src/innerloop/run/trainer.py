@@ -51,18 +51,18 @@ class Trainer:
         """One update: draw tasks, live in each, learn from the lives. `phase` is entered with the numbers of what goes on."""
         return self._iterate(carried, phase)
 
-    def first(self, seed: int) -> Carried:
-        """The state before any update."""
+    def first(self, seed: int, meta: Any = None) -> Carried:
+        """The state before any update; `meta`: begin with these meta-parameters in place of fresh ones."""
         recipe, key = self.recipe, jax.random.key(seed)
         key_meta, key_outer, key_run = jax.random.split(key, 3)
 
         @jax.jit
-        def make(key_meta: Array, key_outer: Array) -> Any:
-            meta = recipe.inner.init(key_meta)
+        def make(key_meta: Array, key_outer: Array, meta: Any) -> Any:
+            meta = recipe.inner.init(key_meta) if meta is None else meta
             return recipe.outer.init(recipe.inner, meta, self.family, self._example(meta), key_outer)
 
         zero = jnp.zeros((), jnp.int32)
-        return strong(Carried(make(key_meta, key_outer), zero, zero, zero, jax.random.key_data(key_run)))
+        return strong(Carried(make(key_meta, key_outer, meta), zero, zero, zero, jax.random.key_data(key_run)))
 
     def _example(self, meta: Any) -> Lifetime:
         """Shapes of a batch of lives."""
