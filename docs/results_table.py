@@ -2,7 +2,8 @@
 
 Not a measurement: a card says what `innerloop evaluate` found. Between `<!-- zoo WORDS -->` and `<!-- /zoo -->` everything
 is replaced; WORDS may name a recipe (`rl2`) and a language (`zh`). Between `<!-- steps WORDS -->` and `<!-- /steps -->` stand
-the returns after each gradient step. `--check` changes nothing and fails where a page is stale.
+the returns after each gradient step, and between `<!-- memories -->` and `<!-- /memories -->` what `benchmarks/memories.py`
+measured. `--check` changes nothing and fails where a page is stale.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(r"(<!-- zoo ?([a-z0-9 ]*)-->\n).*?(<!-- /zoo -->)", re.DOTALL)
 _STEPS = re.compile(r"(<!-- steps ?([a-z0-9 ]*)-->\n).*?(<!-- /steps -->)", re.DOTALL)
+_MEMORIES = re.compile(r"(<!-- memories -->\n).*?(<!-- /memories -->)", re.DOTALL)
+_MEASURED = ROOT / "benchmarks" / "results" / "memories.json"
 _HEADS = {
     "en": ("zoo entry", "first → last", "result [95 % interval]", "oracle", "test tasks", "seeds", "train steps", "CPU min"),
     "zh": ("条目", "首次 → 末次", "结果 [95 % 区间]", "参照", "测试任务", "种子", "训练步数", "CPU 分钟"),
@@ -86,8 +89,33 @@ def steps(found: list[dict[str, Any]], words: list[str]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
 
 
+def memories(measured: dict[str, Any]) -> str:
+    """The Markdown of what each memory costs and learns: a row for each measurement, a column for each memory."""
+
+    def cell(kind: str, row: dict[str, Any]) -> str:
+        if kind == "probes":
+            return f"{row['of_optimum']:.2f}"
+        if kind == "learn":
+            total = row["total"]
+            return f"{_figure(total['mean'])} ± {_figure((total['hi'] - total['lo']) / 2)} ({row['cpu_seconds']:.0f})"
+        whole = f"{row['cpu_seconds_per_million']:.0f}"
+        return f"{whole} ({row['peak_gib']:.1f} GiB)" if kind == "long" else f"{whole} ({row['of_which_living']:.1f})"
+
+    lines = []
+    heads = {"cost": "CPU-s a million steps", "long": "the same", "probes": "share of the optimum", "learn": "total (CPU-s)"}
+    for kind, head in heads.items():
+        for name, found in measured.get(kind, {}).items():
+            if not lines:
+                lines += [["measured", "on", *found], ["---", "---", *["---:"] * len(found)]]
+            columns = lines[0][2:]
+            lines.append([head, f"`{name}`", *(cell(kind, found[m]) if m in found else "–" for m in columns)])
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n" if lines else _NONE["en"] + "\n"
+
+
 def filled(text: str, found: list[dict[str, Any]]) -> str:
     """The page with its tables as the cards have them."""
+    measured = json.loads(_MEASURED.read_text("utf-8")) if _MEASURED.is_file() else {}
+    text = _MEMORIES.sub(lambda m: m[1] + memories(measured) + m[2], text)
     text = _STEPS.sub(lambda m: m[1] + steps(found, m[2].split()) + m[3], text)
     return _BLOCK.sub(lambda m: m[1] + table(found, m[2].split()) + m[3], text)
 

@@ -49,7 +49,8 @@ def test_unrolling_is_stepping(name, layers, dtype):
 def test_a_transformer_with_a_short_window(window):
     """Fewer slots than steps: unrolling is stepping, and what lies further back does not count."""
     cell, state, xs, resets = made("transformer", 1, window)
-    a, b = (np.asarray(f(state, xs, resets)[1]) for f in (jax.jit(lambda *r: stepped(cell, *r)), jax.jit(lambda *r: cell.unroll(*r))))
+    a = jax.jit(lambda *rows: stepped(cell, *rows)[1])(state, xs, resets)
+    b = jax.jit(lambda *rows: cell.unroll(*rows)[1])(state, xs, resets)
     np.testing.assert_allclose(a, b, atol=1e-5)
     none = jnp.zeros_like(resets)
     other = jnp.concatenate([xs[: STEPS - window] + 1.0, xs[STEPS - window :]])
@@ -101,7 +102,8 @@ def test_the_parallel_recurrence_is_the_one_in_turn():
 
 
 def test_refusals_say_what_is_accepted():
-    for bad, word in [(("gruu", 8, 1, 1), "gru"), (("gdn", 8, 1, 3), "multiple"), (("transformer", 6, 1, 2), "even"), (("gru", 0, 1, 1), "1")]:
+    refused = [("gruu", 8, 1, 1), ("gdn", 8, 1, 3), ("transformer", 6, 1, 2), ("gru", 0, 1, 1)]
+    for bad, word in zip(refused, ("gru", "multiple", "even", "at least 1"), strict=True):
         with pytest.raises(ValueError, match=word):
             memory.check(*bad)
     for name, heads in itertools.product(memory.MEMORIES, (1, 2)):

@@ -18,13 +18,16 @@ from innerloop.recipes.presets import preset
 from innerloop.run.config import Recipe
 from innerloop.tasks.family import Family
 
+_TEN = {"meta_batch": 2048, "steps": 10_000_000, "outer": {"discount": 1.0, "gae_lambda": 0.8, "entropy_weight": 0.02}}
 _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by family
-    "bandit": {"meta_batch": 1024, "steps": 60_000_000, "outer": {"gae_lambda": 0.8}},
-    "bandit-k5-n10": {
-        "meta_batch": 2048,
-        "steps": 10_000_000,
-        "outer": {"discount": 1.0, "gae_lambda": 0.8, "entropy_weight": 0.02},
+    # An entropy bonus that is high at first and gone at the end: with a constant one of 0.01 the policy was all but fixed
+    # before it had learned to use what it finds out (100 pulls, 12 M steps: 73.9, and 76.7 so).
+    "bandit": {
+        "meta_batch": 1024,
+        "steps": 60_000_000,
+        "outer": {"gae_lambda": 0.8, "entropy_weight": 0.06, "anneal_entropy": True},
     },
+    **{f"bandit-k{k}-n10": _TEN for k in (5, 10, 50)},
     "tabular-mdp": {"steps": 40_000_000},
     "probe": {"meta_batch": 256, "steps": 250_000, "inner": {"width": 32}, "outer": {"minibatches": 4}},
     "grid-navi": {"steps": 15_000_000},

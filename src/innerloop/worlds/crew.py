@@ -249,12 +249,12 @@ class CrewWorld(ABC):
         over = now.first & (now.episode >= episodes) if episodes else np.zeros_like(now.first)
         if over.any():
 
-            def none(x: np.ndarray) -> np.ndarray:
-                return np.where(over.reshape(-1, *(1,) * (x.ndim - 1)), np.zeros((), x.dtype), x)
+            def put(value: np.ndarray, x: np.ndarray) -> np.ndarray:
+                return np.where(over.reshape(-1, *(1,) * (x.ndim - 1)), value, x)
 
-            arrived = [np.where(over.reshape(-1, *(1,) * (a.ndim - 1)), o, a) for o, a in zip(now.obs, now.arrived, strict=True)]
-            rest = {"action": none(now.action), "reward": none(now.reward), "terminated": now.terminated & ~over}
-            self._now = now._replace(**rest, arrived=arrived, born=over, episode=none(now.episode))
+            none = [put(np.zeros((), x.dtype), x) for x in (now.action, now.reward, now.terminated, now.episode)]
+            fields = dict(zip(("action", "reward", "terminated", "episode"), none, strict=True))
+            self._now = now._replace(**fields, arrived=[put(*x) for x in zip(now.obs, now.arrived, strict=True)], born=over)
 
     def _kept(self, obs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Leaves in the types that lives have: float32 and int32."""

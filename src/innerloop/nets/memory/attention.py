@@ -63,12 +63,11 @@ class Attention(Cell):
     def _attend(self, cache: Cache, xs: Array, resets: Array) -> tuple[Cache, Array]:
         steps, window = xs.shape[0], cache.keys.shape[1]
         q, k, v = (
-            jnp.moveaxis(y.reshape(*y.shape[:-1], self.heads, -1), 0, 1)
-            for y in jnp.split(product(xs, self.qkv), 3, axis=-1)
+            jnp.moveaxis(y.reshape(*y.shape[:-1], self.heads, -1), 0, 1) for y in jnp.split(product(xs, self.qkv), 3, axis=-1)
         )  # [N, T, G, D]
         row = jnp.arange(steps)
-        began = jax.lax.cummax(jnp.where(resets.T, jnp.broadcast_to(row, resets.T.shape), -1), axis=1)  # [N, T], the row where its trial began; -1: before
-        row = jnp.broadcast_to(row, began.shape)
+        row = jnp.broadcast_to(row, resets.T.shape)
+        began = jax.lax.cummax(jnp.where(resets.T, row, -1), axis=1)  # [N, T], the row where its trial began; -1: before
         place = jnp.where(began < 0, cache.age[:, None] + row, row - began)
         q, k = _rotate(q, place), _rotate(k, place)
         slots = jnp.broadcast_to(jnp.arange(window), (began.shape[0], window))
@@ -78,9 +77,9 @@ class Attention(Cell):
         fresh = (apart >= 0) & (apart < window) & (began[..., None] == began[:, None])
         scale = q.shape[-1] ** -0.5
         keys, values = (x.astype(q.dtype) for x in (cache.keys, cache.values))
-        scores = jnp.concatenate(
-            [jnp.einsum("ntgd,nwgd->ngtw", q, keys), jnp.einsum("ntgd,nsgd->ngts", q, k)], axis=-1
-        ).astype(jnp.float32)
+        scores = jnp.concatenate([jnp.einsum("ntgd,nwgd->ngtw", q, keys), jnp.einsum("ntgd,nsgd->ngts", q, k)], axis=-1).astype(
+            jnp.float32
+        )
         seen = jnp.concatenate([kept, fresh], axis=-1)[:, None]
         weight = jax.nn.softmax(jnp.where(seen, scores * scale, -jnp.inf), axis=-1).astype(q.dtype)
         y = jnp.einsum("ngtw,nwgd->ntgd", weight[..., :window], values)

@@ -104,5 +104,6 @@ def _block(state: Array, rows: tuple[Array, ...]) -> tuple[Array, Array]:
     written = jax.lax.linalg.triangular_solve(system, right, left_side=True, lower=True, unit_diagonal=True)
     seen = jnp.where(old, from_start * jnp.einsum("ngvd,ngtd->ngtv", state, q), 0.0)
     o = seen + (decay * jnp.einsum("ngtd,ngjd->ngtj", q, k)) @ written
-    state = jnp.where(old[:, :, -1:], from_start[:, :, -1:] * state, 0.0) + jnp.einsum("ngjv,ngjd->ngvd", written * decay[:, :, -1, :, None], k)
+    kept = jnp.where(old[:, :, -1:], from_start[:, :, -1:] * state, 0.0)
+    state = kept + jnp.einsum("ngjv,ngjd->ngvd", written * decay[:, :, -1, :, None], k)
     return state, jnp.moveaxis(o, 2, 0)
