@@ -83,15 +83,17 @@ def test_splits_draw_what_they_promise(env):
     ids = {which: set(np.asarray(tasks.index).tolist()) for which, tasks in drawn.items()}
     if env.size == -1:
         assert all(found == {-1} for found in ids.values())
-        flat = [np.concatenate([np.ravel(x) for x in jax.tree.leaves(t.params)]) for t in drawn.values()]
+        flat = [np.concatenate([np.reshape(x, (120, -1)) for x in jax.tree.leaves(t.params)], 1) for t in drawn.values()]
         for i in range(3):
             for j in range(i):
-                assert np.mean(flat[i] == flat[j]) < 0.01
+                assert np.mean(np.all(flat[i] == flat[j], axis=1)) < 0.01
     elif env.tiny:
         assert all(found == set(range(env.size)) for found in ids.values())
     else:
         assert not (ids["train"] & ids["validation"] or ids["train"] & ids["test"] or ids["validation"] & ids["test"])
-        assert ids["train"] | ids["validation"] | ids["test"] == set(range(env.size))
+        held = {which: set(env.split(which).ids) for which in SPLITS}
+        assert set.union(*held.values()) == set(range(env.size)) and sum(map(len, held.values())) == env.size
+        assert all(found <= held[which] for which, found in ids.items())
 
 
 def test_finite_families_draw_without_replacement(env):
@@ -103,6 +105,7 @@ def test_finite_families_draw_without_replacement(env):
         index = np.asarray(draw(view).index)
         packs = [sorted(index[i : i + count].tolist()) for i in range(0, 120 - count + 1, count)]
         assert all(pack == packs[0] and len(set(pack)) == count for pack in packs)
+        assert len(set(index.tolist())) == min(count, 120)
     if env.size > 1:
         assert draw(env, 0).index.tolist() != draw(env, 1).index.tolist()
 
@@ -177,7 +180,11 @@ def test_definitions_by_the_papers():
         "bandit-k5-n10": (10, 1, -1),
         "tabular-mdp-n10": (10, 10, -1),
         "point-goal": (100, 3, -1),
+        "two-step": (200, 1, -1),
         "grid-navi": (15, 4, 21),
+        "dark-room": (20, 10, 81),
+        "dark-room-hard": (20, 30, 289),
+        "dark-key-to-door": (50, 10, 6561),
         "semi-circle-pearl": (20, 6, 100),
         "semi-circle-varibad": (100, 3, -1),
         "semi-circle-dense": (20, 3, -1),

@@ -42,11 +42,13 @@ class Place(NamedTuple):
 
 def _action_values(tables: Tables) -> Array:
     """Expected return of each action at each step of an episode when the rest is played optimally; [..., H, S, A]."""
-    value, found = jnp.zeros(tables.mean.shape[:-1]), []
-    for _ in range(HORIZON):
-        found.append(tables.mean + jnp.einsum("...ijk,...k->...ij", tables.transition, value))
-        value = jnp.max(found[-1], axis=-1)
-    return jnp.stack(found[::-1], axis=-3)
+
+    def before(value: Array, _: None) -> tuple[Array, Array]:
+        found = tables.mean + jnp.einsum("...ijk,...k->...ij", tables.transition, value)
+        return jnp.max(found, axis=-1), found
+
+    found = jax.lax.scan(before, jnp.zeros(tables.mean.shape[:-1]), None, HORIZON)[1]
+    return jnp.moveaxis(found[::-1], 0, -3)
 
 
 @dataclass(frozen=True)
