@@ -162,13 +162,17 @@ def test_an_episode_ends_at_its_horizon(env):
     tasks = some(env, 8)
     zeros = env.spaces.action.zeros((8,))
     _, lived, running = jax.jit(lambda key: rollout(env, tasks, lambda state, t: zeros, key))(jax.random.key(1))
-    assert jnp.all(lived)  # nothing here ends early under action 0: no goal lies on the origin
+    if env.name == "projected-cartpole":
+        return  # whose pole falls before
+    assert jnp.all(lived)  # nothing else ends early under action 0: no goal lies on the origin
     assert bool(jnp.all(running)) == env.name.startswith("bandit")  # whose trial no episode ends
 
 
 def test_best_reads_any_batch(env):
     tasks = some(env, 6)
     best = env.best(tasks)
+    if best is None:
+        return
     assert best.shape == (6,)
     folded = env.best(jax.tree.map(lambda x: jnp.reshape(x, (2, 3, *x.shape[1:])), tasks))
     np.testing.assert_allclose(jnp.ravel(folded), best, rtol=1e-6)
@@ -185,6 +189,10 @@ def test_definitions_by_the_papers():
         "dark-room": (20, 10, 81),
         "dark-room-hard": (20, 30, 289),
         "dark-key-to-door": (50, 10, 6561),
+        "projected-cartpole": (200, 4, -1),
+        "projected-mountain-car": (200, 4, -1),
+        "projected-acrobot": (500, 4, -1),
+        "projected-pendulum": (200, 4, -1),
         "semi-circle-pearl": (20, 6, 100),
         "semi-circle-varibad": (100, 3, -1),
         "semi-circle-dense": (20, 3, -1),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from innerloop.tasks.grid_navi import GridNavi
     from innerloop.tasks.point_goal import PointGoal
     from innerloop.tasks.probes import ProbeAcross, ProbeAlike, ProbeCost, ProbeObservation, ProbeReward
+    from innerloop.tasks.projected import ProjectedAcrobot, ProjectedCartPole, ProjectedMountainCar, ProjectedPendulum
     from innerloop.tasks.semi_circle import SemiCircleDense, SemiCirclePearl, SemiCircleVaribad
     from innerloop.tasks.tabular_mdp import TabularMDP
     from innerloop.tasks.two_step import TwoStep
@@ -34,6 +35,10 @@ __all__ = [
     "ProbeCost",
     "ProbeObservation",
     "ProbeReward",
+    "ProjectedAcrobot",
+    "ProjectedCartPole",
+    "ProjectedMountainCar",
+    "ProjectedPendulum",
     "SemiCircleDense",
     "SemiCirclePearl",
     "SemiCircleVaribad",
@@ -48,6 +53,7 @@ _HOMES = {
     "grid_navi": ("GridNavi",),
     "point_goal": ("PointGoal",),
     "probes": ("ProbeAcross", "ProbeAlike", "ProbeCost", "ProbeObservation", "ProbeReward"),
+    "projected": ("ProjectedAcrobot", "ProjectedCartPole", "ProjectedMountainCar", "ProjectedPendulum"),
     "semi_circle": ("SemiCircleDense", "SemiCirclePearl", "SemiCircleVaribad"),
     "tabular_mdp": ("TabularMDP",),
     "two_step": ("TwoStep",),

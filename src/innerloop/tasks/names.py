@@ -29,6 +29,10 @@ class _Entry(NamedTuple):
 _ENTRIES = (
     _Entry("bandit-k{K}-n{N}", "bandit-k5-n10", "bandit", "Bandit"),
     _Entry("tabular-mdp-n{N}", "tabular-mdp-n10", "tabular_mdp", "TabularMDP"),
+    _Entry("projected-cartpole[-n{N}]", "projected-cartpole", "projected", "ProjectedCartPole"),
+    _Entry("projected-mountain-car[-n{N}]", "projected-mountain-car", "projected", "ProjectedMountainCar"),
+    _Entry("projected-acrobot[-n{N}]", "projected-acrobot", "projected", "ProjectedAcrobot"),
+    _Entry("projected-pendulum[-n{N}]", "projected-pendulum", "projected", "ProjectedPendulum"),
     _Entry("point-goal", "point-goal", "point_goal", "PointGoal"),
     _Entry("two-step[-n{N}]", "two-step", "two_step", "TwoStep"),
     _Entry("grid-navi", "grid-navi", "grid_navi", "GridNavi"),
