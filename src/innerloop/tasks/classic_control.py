@@ -52,7 +52,7 @@ class CartPole(Control):
         return jax.random.uniform(key, (4,), minval=-0.05, maxval=0.05)
 
     def step(self, state: Array, action: Array) -> tuple[Array, Array, Array]:
-        x, x_dot, theta, theta_dot = state
+        _, x_dot, theta, theta_dot = state
         force = jnp.where(action == 1, 10.0, -10.0)
         cos, sin = jnp.cos(theta), jnp.sin(theta)
         push = (force + 0.05 * theta_dot**2 * sin) / 1.1
@@ -65,7 +65,7 @@ class CartPole(Control):
 
 @dataclass(frozen=True)
 class MountainCar(Control):
-    """Swing a weak car out of a valley: push left, not, right; −1 a step; ends at the right summit. State position, velocity."""
+    """Swing a weak car out of a valley: push left, not, right; −1 a step; ends at the summit. State position, velocity."""
 
     length: ClassVar[int] = 200
     width: ClassVar[int] = 2

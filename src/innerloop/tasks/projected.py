@@ -1,18 +1,18 @@
 """Projected control: a known machine behind a random linear map of what is seen and a relabelling of what is done.
 
-Definition (after Lu et al. 2023, arXiv 2303.03982, §6, who project observations and actions of control tasks so that an agent
+Definition (after Lu et al. 2023, arXiv 2303.03982, who project observations and actions of control tasks so that an agent
 must find in context what its senses and limbs mean): a task is a projection, the same throughout a trial of several episodes.
-Observations are Q o with Q = √2 times an orthogonal matrix drawn uniformly (the authors' `meta_cartpole.py` in
-github.com/luchris429/popjaxrl: a square orthogonal layer of gain √2 without bias). The machines are Gymnasium's
+Observations are Q o with Q = √2 times an orthogonal matrix drawn uniformly (as the authors' `meta_cartpole.py` in
+github.com/luchris429/popjaxrl: an orthogonal layer of gain √2 without bias). The machines are Gymnasium's
 (`classic_control.py`); an episode ends as there, by termination or at its length.
 
 * `projected-cartpole`: 200 steps; actions permuted. `projected-mountain-car`: 200 steps; permuted.
 * `projected-acrobot`: 500 steps; permuted. `projected-pendulum`: 200 steps; torque times +1 or −1.
 
 Differs from the paper, whose tasks are continuous ones of other machines with projections to a common width: a discrete action
-has no linear map, so it is permuted; of one torque the only projection that keeps the reachable set is its sign; widths stay, so
-that each machine is a family of its own. Differs from the authors' code: theirs leaves actions as they are, hides velocities,
-begins every episode of a trial in the same state, and has 16 episodes; ours draws each start and has `n` = 4 (`…-n16`: 16).
+has no linear map, so it is permuted; of one torque the only projection that keeps what can be reached is its sign; widths stay,
+so that each machine is a family of its own. Differs from the authors' code: there actions stay, velocities are hidden, and
+all 16 episodes of a trial begin in one state; here each start is drawn, and there are `n` = 4 (`projected-cartpole-n16`: 16).
 
 A trial is as many steps as n episodes take at most. Where episodes end early more than n fit into it; the first n are reported.
 """
