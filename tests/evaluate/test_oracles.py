@@ -4,7 +4,7 @@ import pytest
 
 from innerloop.evaluate import oracles
 
-UPPER = {"bandit-k5-n10": 6.659988, "bandit-k10-n10": 6.713951, "bandit-k5-n100": 83.333, "bandit-k10-n100": 85.773}
+UPPER = {name: oracles.load(name)["bound"]["total"] for name in oracles.SHIPPED if name.startswith("bandit")}
 
 
 @pytest.mark.parametrize("name", oracles.SHIPPED)
@@ -29,8 +29,10 @@ def test_shipped_bandits_are_ordered_and_under_their_bound(name):
     assert means["gittins"] < UPPER[name] + noise and reference["oracle"]["total"] < UPPER[name] + noise
     assert means["random"] == reference["trial"] / 2
     assert set(means) >= {"gittins", "thompson", "ucb1", "ucb1-tuned", "greedy", "random"}
+    assert reference["bound"]["total"] <= means["known arm"]
     assert means["random"] < means["thompson"] < means["gittins"] + noise
-    assert means["ucb1"] < means["ucb1-tuned"] < means["gittins"] + noise
+    tuned = reference["baselines"]["ucb1-tuned"]["total"]  # of fewer tasks
+    assert means["ucb1"] < means["ucb1-tuned"] < means["gittins"] + noise + 2 * (tuned["hi"] - tuned["mean"])
 
 
 def test_shipped_figures_are_the_published_ones():
@@ -44,11 +46,41 @@ def test_shipped_figures_are_the_published_ones():
     assert total("bandit-k10-n100", "gittins") == pytest.approx(83.783, abs=0.04)
     assert total("bandit-k5-n100", "thompson") == pytest.approx(75.073, abs=0.06)
     assert total("bandit-k5-n100", "greedy") == pytest.approx(75.067, abs=0.06)
+    for (k, n), value in {(5, 500): 408.5, (10, 500): 442.2, (50, 500): 465.0, (50, 100): 85.55}.items():
+        assert total(f"bandit-k{k}-n{n}", "gittins") == pytest.approx(value, abs=0.1)
     assert oracles.load("tabular-mdp-n10")["oracle"]["total"] == pytest.approx(218.325, abs=0.15)
     assert oracles.load("grid-navi")["oracle"] == {"name": "Bayes-optimal", "total": pytest.approx(37.2143, abs=5e-5)}
 
 
-@pytest.mark.parametrize("name", ["grid-navi", "semi-circle-pearl", "semi-circle-varibad", "semi-circle-dense", "point-goal"])
+@pytest.mark.parametrize(
+    "name", ["tabular-mdp-n10", "tabular-mdp-n25", "tabular-mdp-n50", "tabular-mdp-n75", "tabular-mdp-n100"]
+)
+def test_a_known_mdp_is_as_good_in_every_episode(name):
+    reference = oracles.load(name)
+    assert reference["oracle"]["total"] == pytest.approx(21.83246 * reference["trial"], abs=1e-3)
+    assert reference["oracle"]["total"] < reference["bound"]["total"]
+    psrl = [row["mean"] for row in reference["baselines"]["psrl"]["curve"]]
+    assert psrl[0] == pytest.approx(10.0, abs=0.2) and psrl[:10] == pytest.approx(sorted(psrl[:10]), abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["dark-room", "dark-room-hard"])
+def test_a_search_and_a_bound_enclose_the_best_trial(name):
+    reference = oracles.load(name)
+    search = reference["settings"]["systematic search, all goals alike"]
+    assert 0.98 * reference["bound"]["total"] < search < reference["bound"]["total"] < reference["oracle"]["total"]
+
+
+def test_only_a_bandits_bound_is_computed_anew(tmp_path):
+    oracles.main(["--bound", "bandit-k5-n100", "--out", str(tmp_path)])
+    found, shipped = json.loads((tmp_path / "bandit-k5-n100.json").read_text("utf-8")), oracles.load("bandit-k5-n100")
+    assert found.pop("bound")["total"] == pytest.approx(shipped.pop("bound")["total"], abs=1e-4) and found == shipped
+    with pytest.raises(ValueError, match="more than 12 pulls"):
+        oracles.rebound("bandit-k5-n10")
+
+
+@pytest.mark.parametrize(
+    "name", ["grid-navi", "dark-key-to-door", "semi-circle-pearl", "semi-circle-varibad", "semi-circle-dense", "point-goal"]
+)
 def test_exact_references_are_what_the_command_computes(name, tmp_path, capsys):
     oracles.main([name, "--out", str(tmp_path)])
     assert json.loads((tmp_path / f"{name}.json").read_text("utf-8")) == oracles.load(name)

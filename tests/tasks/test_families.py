@@ -1,5 +1,7 @@
 """What every family on device keeps to, whichever it is."""
 
+import importlib.util
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,8 @@ from innerloop.core.spaces import Box, Discrete
 from innerloop.tasks import SPLITS
 from innerloop.tasks.names import examples, family
 
-NAMES = [name for name in examples() if family(name).on_device]
+INSTALLED = {"xland": importlib.util.find_spec("xminigrid") is not None}  # extras: families that need another package
+NAMES = [name for name in examples() if family(name).on_device and INSTALLED.get(name.split("-")[0], True)]
 
 
 @pytest.fixture(params=NAMES)
@@ -34,6 +37,11 @@ def actions(env, key, n):
     if isinstance(space, Discrete):
         return jax.random.randint(key, (n,), 0, space.n, jnp.int32)
     return jax.random.uniform(key, (n, *space.shape), minval=space.low, maxval=space.high)
+
+
+def parts(space):
+    """The spaces in a (nested) space, in the order of an observation's leaves."""
+    return jax.tree.leaves(space, is_leaf=lambda x: isinstance(x, (Discrete, Box)))
 
 
 def at(tree, i):
@@ -83,15 +91,17 @@ def test_splits_draw_what_they_promise(env):
     ids = {which: set(np.asarray(tasks.index).tolist()) for which, tasks in drawn.items()}
     if env.size == -1:
         assert all(found == {-1} for found in ids.values())
-        flat = [np.concatenate([np.ravel(x) for x in jax.tree.leaves(t.params)]) for t in drawn.values()]
+        flat = [np.concatenate([np.reshape(x, (120, -1)) for x in jax.tree.leaves(t.params)], 1) for t in drawn.values()]
         for i in range(3):
             for j in range(i):
-                assert np.mean(flat[i] == flat[j]) < 0.01
+                assert np.mean(np.all(flat[i] == flat[j], axis=1)) < 0.01
     elif env.tiny:
         assert all(found == set(range(env.size)) for found in ids.values())
     else:
         assert not (ids["train"] & ids["validation"] or ids["train"] & ids["test"] or ids["validation"] & ids["test"])
-        assert ids["train"] | ids["validation"] | ids["test"] == set(range(env.size))
+        held = {which: set(env.split(which).ids) for which in SPLITS}
+        assert set.union(*held.values()) == set(range(env.size)) and sum(map(len, held.values())) == env.size
+        assert all(found <= held[which] for which, found in ids.items())
 
 
 def test_finite_families_draw_without_replacement(env):
@@ -103,6 +113,7 @@ def test_finite_families_draw_without_replacement(env):
         index = np.asarray(draw(view).index)
         packs = [sorted(index[i : i + count].tolist()) for i in range(0, 120 - count + 1, count)]
         assert all(pack == packs[0] and len(set(pack)) == count for pack in packs)
+        assert len(set(index.tolist())) == min(count, 120)
     if env.size > 1:
         assert draw(env, 0).index.tolist() != draw(env, 1).index.tolist()
 
@@ -121,13 +132,13 @@ def test_reset_and_step_keep_their_types(env):
     assert reward.shape == terminated.shape == truncated.shape == ()
     assert reward.dtype == jnp.float32
     assert terminated.dtype == truncated.dtype == jnp.bool_
-    space = env.spaces.obs
-    assert obs.dtype == (jnp.int32 if isinstance(space, Discrete) else jnp.float32)
-    assert obs.shape == (() if isinstance(space, Discrete) else space.shape)
+    for seen, space in zip(jax.tree.leaves(obs), parts(env.spaces.obs), strict=True):
+        assert seen.dtype == (jnp.int32 if isinstance(space, Discrete) else jnp.float32)
+        assert seen.shape == (() if isinstance(space, Discrete) else space.shape)
 
 
 def test_observations_stay_in_their_space(env):
-    tasks, space = some(env, 16), env.spaces.obs
+    tasks = some(env, 16)
 
     def play(state, key):
         keys = jax.random.split(key, 16)
@@ -139,9 +150,10 @@ def test_observations_stay_in_their_space(env):
         state, obs = jax.vmap(env.reset)(tasks, jax.random.split(key, 16))
         return obs, jax.lax.scan(play, state, jax.random.split(key, env.horizon))[1]
 
-    low, high = (0, space.n - 1) if isinstance(space, Discrete) else (space.low, space.high)
-    for obs in episode(jax.random.key(1)):
-        assert jnp.all((obs >= low) & (obs <= high))
+    for seen in episode(jax.random.key(1)):
+        for obs, space in zip(jax.tree.leaves(seen), parts(env.spaces.obs), strict=True):
+            low, high = (0, space.n - 1) if isinstance(space, Discrete) else (space.low, space.high)
+            assert jnp.all((obs >= low) & (obs <= high))
 
 
 def test_vmap_and_jit_are_the_loop(env):
@@ -159,13 +171,17 @@ def test_an_episode_ends_at_its_horizon(env):
     tasks = some(env, 8)
     zeros = env.spaces.action.zeros((8,))
     _, lived, running = jax.jit(lambda key: rollout(env, tasks, lambda state, t: zeros, key))(jax.random.key(1))
-    assert jnp.all(lived)  # nothing here ends early under action 0: no goal lies on the origin
+    if env.name == "projected-cartpole":
+        return  # whose pole falls before
+    assert jnp.all(lived)  # nothing else ends early under action 0: no goal lies on the origin
     assert bool(jnp.all(running)) == env.name.startswith("bandit")  # whose trial no episode ends
 
 
 def test_best_reads_any_batch(env):
     tasks = some(env, 6)
     best = env.best(tasks)
+    if best is None:
+        return
     assert best.shape == (6,)
     folded = env.best(jax.tree.map(lambda x: jnp.reshape(x, (2, 3, *x.shape[1:])), tasks))
     np.testing.assert_allclose(jnp.ravel(folded), best, rtol=1e-6)
@@ -173,11 +189,20 @@ def test_best_reads_any_batch(env):
 
 
 def test_definitions_by_the_papers():
-    assert {name: (family(name).horizon, family(name).episodes, family(name).size) for name in NAMES} == {
+    known = {name: family(name) for name in NAMES if not name.startswith("xland")}
+    assert {name: (env.horizon, env.episodes, env.size) for name, env in known.items()} == {
         "bandit-k5-n10": (10, 1, -1),
         "tabular-mdp-n10": (10, 10, -1),
         "point-goal": (100, 3, -1),
+        "two-step": (200, 1, -1),
         "grid-navi": (15, 4, 21),
+        "dark-room": (20, 10, 81),
+        "dark-room-hard": (20, 30, 289),
+        "dark-key-to-door": (50, 10, 6561),
+        "projected-cartpole": (200, 4, -1),
+        "projected-mountain-car": (200, 4, -1),
+        "projected-acrobot": (500, 4, -1),
+        "projected-pendulum": (200, 4, -1),
         "semi-circle-pearl": (20, 6, 100),
         "semi-circle-varibad": (100, 3, -1),
         "semi-circle-dense": (20, 3, -1),
