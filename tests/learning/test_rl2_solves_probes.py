@@ -15,7 +15,8 @@ import pytest
 from innerloop import registry
 from innerloop.evaluate.adaptation import Evaluator, totals
 from innerloop.inner.forgetful import Forgetful
-from innerloop.run.config import Recipe
+from innerloop.nets.memory import MEMORIES
+from innerloop.run.config import Recipe, assign
 from innerloop.run.trainer import Trainer
 from innerloop.tasks.names import family as find
 from innerloop.worlds import DeviceWorld
@@ -39,10 +40,13 @@ class Trained:
         return evaluator(self.meta, HELD_OUT, jax.random.key(1))[0]
 
 
-def train(name: str, probe: str, seed: int = 0) -> Trained:
-    """By the recipe's own preset for probes."""
+def train(name: str, probe: str, seed: int = 0, **settings: Any) -> Trained:
+    """By the recipe's own preset for probes, and what is set besides."""
     family = find(probe)
-    recipe = registry.maker(name)(family).settled()
+    recipe = registry.maker(name)(family)
+    for setting, value in settings.items():
+        recipe = assign(recipe, setting, value)
+    recipe = recipe.settled()
     trainer = Trainer(recipe, family, DeviceWorld(family))
     carried = trainer.first(seed)
     for _ in range(recipe.updates):
@@ -51,14 +55,25 @@ def train(name: str, probe: str, seed: int = 0) -> Trained:
     return Trained(recipe, family, recipe.outer.meta(carried.outer))
 
 
+LEAST = {"probe-reward": 9.3, "probe-observation": 0.97, "probe-cost": 0.87, "probe-across": 3.4, "probe-alike": 7.3}
+
+
+@slow
+@pytest.mark.parametrize("memory", [name for name in MEMORIES if name != "gru"])
+@pytest.mark.parametrize("probe", LEAST)
+def test_every_memory_solves(probe: str, memory: str):
+    trained = train("rl2", probe, **{"inner.memory": memory})
+    assert LEAST[probe] < totals(trained.returns(), trained.recipe.unit).mean() < 1.05 * trained.family.optimum
+
+
 @pytest.mark.parametrize(
     ("probe", "least", "forgets"),
     [  # least: below the optimum by what remains to be learned and by chance
-        ("probe-reward", 9.3, "step"),
-        pytest.param("probe-observation", 0.97, "step", marks=slow),
-        pytest.param("probe-cost", 0.87, "step", marks=slow),
-        pytest.param("probe-across", 3.4, "episode", marks=slow),
-        pytest.param("probe-alike", 7.3, "step", marks=slow),
+        ("probe-reward", LEAST["probe-reward"], "step"),
+        pytest.param("probe-observation", LEAST["probe-observation"], "step", marks=slow),
+        pytest.param("probe-cost", LEAST["probe-cost"], "step", marks=slow),
+        pytest.param("probe-across", LEAST["probe-across"], "episode", marks=slow),
+        pytest.param("probe-alike", LEAST["probe-alike"], "step", marks=slow),
     ],
 )
 def test_rl2_solves(probe: str, least: float, forgets: str):
