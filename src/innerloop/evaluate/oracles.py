@@ -174,7 +174,7 @@ def _bandit_bound(k: int, n: int, seed: int) -> dict[str, Any]:
     """The least of the upper bounds."""
     bounds = {
         "known arm": n * k / (k + 1),
-        "Lagrangian relaxation": bandit_bound.lagrangian(n, k),
+        "Lagrangian relaxation": bandit_bound.lagrangian(n, k, min(400, 75_000 // n)),  # some minutes at most
         "foreseen rewards": bandit_bound.foreseen(n, k, _FORESEEN, seed + 2),
     }
     name = min(bounds, key=lambda name: bounds[name])

@@ -17,6 +17,7 @@ Not comparable with returns on the authors' benchmark files: these are other rul
 
 from __future__ import annotations
 
+import importlib
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
@@ -62,18 +63,17 @@ LAWS = {
 class Rules(NamedTuple):
     """One task in the package's encoding, uint8: `goal` [5], `rules` [R, 7] and `objects` [M, 2], padded with zeros."""
 
-    goal: Array
-    rules: Array
-    objects: Array
+    goal: Array | np.ndarray
+    rules: Array | np.ndarray
+    objects: Array | np.ndarray
 
 
 def _package() -> Any:
     """The package, imported when it is first needed."""
     try:
-        import xminigrid
+        return importlib.import_module("xminigrid")
     except ImportError:
         raise ValueError("xland families need the package xminigrid: pip install 'innerloop[xland]'") from None
-    return xminigrid
 
 
 def _near(rng: np.random.RandomState, used: set[Tile], *, first: int) -> tuple[list[int], list[Tile]]:
@@ -190,22 +190,20 @@ class _XLand(Family):
         return _plain(start.state), _seen(start.observation)
 
     def step(self, task: Task, state: Any, action: Array, key: Array) -> tuple[Any, Any, Array, Array, Array]:
-        from xminigrid.types import TimeStep
-
         env, params = _made(task.params)
         none = jnp.zeros(())
         with jax.numpy_rank_promotion("allow"):
-            now = env.step(params, TimeStep(state, jnp.uint8(1), none, none, none), action)
+            now = env.step(params, _package().types.TimeStep(state, jnp.uint8(1), none, none, none), action)
         reward, over = now.reward.astype(jnp.float32), (now.discount == 0.0).astype(bool)
         return _plain(now.state), _seen(now.observation), reward, over, now.state.step_num >= STEPS
 
 
 def _made(rules: Rules) -> tuple[Any, Any]:
     """The package's environment, and its parameters with these rules."""
-    from xminigrid.types import RuleSet
-
-    env, params = _package().make(f"XLand-MiniGrid-R1-{SIDE}x{SIDE}")
-    return env, params.replace(max_steps=STEPS, ruleset=RuleSet(goal=rules.goal, rules=rules.rules, init_tiles=rules.objects))
+    package = _package()
+    env, params = package.make(f"XLand-MiniGrid-R1-{SIDE}x{SIDE}")
+    ruleset = package.types.RuleSet(goal=rules.goal, rules=rules.rules, init_tiles=rules.objects)
+    return env, params.replace(max_steps=STEPS, ruleset=ruleset)
 
 
 def _plain(state: Any) -> Any:
