@@ -83,15 +83,17 @@ def test_splits_draw_what_they_promise(env):
     ids = {which: set(np.asarray(tasks.index).tolist()) for which, tasks in drawn.items()}
     if env.size == -1:
         assert all(found == {-1} for found in ids.values())
-        flat = [np.concatenate([np.ravel(x) for x in jax.tree.leaves(t.params)]) for t in drawn.values()]
+        flat = [np.concatenate([np.reshape(x, (120, -1)) for x in jax.tree.leaves(t.params)], 1) for t in drawn.values()]
         for i in range(3):
             for j in range(i):
-                assert np.mean(flat[i] == flat[j]) < 0.01
+                assert np.mean(np.all(flat[i] == flat[j], axis=1)) < 0.01
     elif env.tiny:
         assert all(found == set(range(env.size)) for found in ids.values())
     else:
         assert not (ids["train"] & ids["validation"] or ids["train"] & ids["test"] or ids["validation"] & ids["test"])
-        assert ids["train"] | ids["validation"] | ids["test"] == set(range(env.size))
+        held = {which: set(env.split(which).ids) for which in SPLITS}
+        assert set.union(*held.values()) == set(range(env.size)) and sum(map(len, held.values())) == env.size
+        assert all(found <= held[which] for which, found in ids.items())
 
 
 def test_finite_families_draw_without_replacement(env):
@@ -103,6 +105,7 @@ def test_finite_families_draw_without_replacement(env):
         index = np.asarray(draw(view).index)
         packs = [sorted(index[i : i + count].tolist()) for i in range(0, 120 - count + 1, count)]
         assert all(pack == packs[0] and len(set(pack)) == count for pack in packs)
+        assert len(set(index.tolist())) == min(count, 120)
     if env.size > 1:
         assert draw(env, 0).index.tolist() != draw(env, 1).index.tolist()
 
@@ -159,13 +162,17 @@ def test_an_episode_ends_at_its_horizon(env):
     tasks = some(env, 8)
     zeros = env.spaces.action.zeros((8,))
     _, lived, running = jax.jit(lambda key: rollout(env, tasks, lambda state, t: zeros, key))(jax.random.key(1))
-    assert jnp.all(lived)  # nothing here ends early under action 0: no goal lies on the origin
+    if env.name == "projected-cartpole":
+        return  # whose pole falls before
+    assert jnp.all(lived)  # nothing else ends early under action 0: no goal lies on the origin
     assert bool(jnp.all(running)) == env.name.startswith("bandit")  # whose trial no episode ends
 
 
 def test_best_reads_any_batch(env):
     tasks = some(env, 6)
     best = env.best(tasks)
+    if best is None:
+        return
     assert best.shape == (6,)
     folded = env.best(jax.tree.map(lambda x: jnp.reshape(x, (2, 3, *x.shape[1:])), tasks))
     np.testing.assert_allclose(jnp.ravel(folded), best, rtol=1e-6)
@@ -177,7 +184,15 @@ def test_definitions_by_the_papers():
         "bandit-k5-n10": (10, 1, -1),
         "tabular-mdp-n10": (10, 10, -1),
         "point-goal": (100, 3, -1),
+        "two-step": (200, 1, -1),
         "grid-navi": (15, 4, 21),
+        "dark-room": (20, 10, 81),
+        "dark-room-hard": (20, 30, 289),
+        "dark-key-to-door": (50, 10, 6561),
+        "projected-cartpole": (200, 4, -1),
+        "projected-mountain-car": (200, 4, -1),
+        "projected-acrobot": (500, 4, -1),
+        "projected-pendulum": (200, 4, -1),
         "semi-circle-pearl": (20, 6, 100),
         "semi-circle-varibad": (100, 3, -1),
         "semi-circle-dense": (20, 3, -1),

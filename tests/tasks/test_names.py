@@ -9,7 +9,7 @@ from innerloop.tasks import Bandit, TabularMDP
 from innerloop.tasks.names import examples, family, names
 
 
-@pytest.mark.parametrize("name", [*examples(), "bandit-k50-n500", "tabular-mdp-n100"])
+@pytest.mark.parametrize("name", [*examples(), "bandit-k50-n500", "tabular-mdp-n100", "dark-room-n20"])
 def test_a_name_is_its_familys_name(name):
     assert family(name).name == name
 
@@ -17,6 +17,7 @@ def test_a_name_is_its_familys_name(name):
 def test_numbers_fill_the_fields():
     assert family("bandit-k3-n7") == Bandit(k=3, n=7)
     assert family("tabular-mdp-n25") == TabularMDP(n=25)
+    assert family("dark-room-n20") == family("dark-room", n=20) != family("dark-room") == family("dark-room-n10")
     assert family("grid-navi", which="test") == family("grid-navi").split("test")
 
 

@@ -4,11 +4,12 @@
 minutes); nobody writes them by hand. Where no optimum can be computed (simulators), the oracle is a policy that was trained
 with the task shown to it (recipe `oracle`), and `… oracles --run DIR` writes what `innerloop evaluate DIR` found.
 
-A reference is {"family", "unit", "trial", "oracle": {"name", "total"}, "baselines": {name: {"curve": [{"experience",
-"mean", "lo", "hi"}], "total": {"mean", "lo", "hi"}}}, "settings"}: `unit` is "step" (bandits: one pull) or "episode",
-`trial` the units in a trial, `experience` counts units from 0, a point is the mean undiscounted return over one unit,
-`total` the sum over the trial. An interval of width 0 marks an exact value. Where a method is judged by a single episode
-(point-goal after gradient steps), the oracle is `oracle["total"] / trial`.
+A reference is {"family", "unit", "trial", "oracle": {"name", "total"}, "bound": {"name", "total"}, "baselines": {name:
+{"curve": [{"experience", "mean", "lo", "hi"}], "total": {"mean", "lo", "hi"}}}, "settings"}: `unit` is "step" (bandits: one
+pull) or "episode", `trial` the units in a trial, `experience` counts units from 0, a point is the mean undiscounted return
+over one unit, `total` the sum over the trial. An interval of width 0 marks an exact value. Where a method is judged by a
+single episode (point-goal after gradient steps), the oracle is `oracle["total"] / trial`. `bound`, where there is one, is a
+total that no policy's expectation exceeds, unlike an oracle that is merely the best policy known.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ from typing import Any
 
 import numpy as np
 
-from innerloop.evaluate import bandit_strategies, gittins, grid_oracle, mdp_oracle, robot_oracle
+from innerloop.evaluate import bandit_bound, bandit_strategies, dark_oracle, gittins, grid_oracle, mdp_oracle, robot_oracle
 from innerloop.evaluate.statistics import Interval
 
 INSTANCES = 1_000_000
 TRAINED = ("half-cheetah-dir",)
 COMPUTED = (
-    "bandit-k5-n10",
-    "bandit-k5-n100",
-    "bandit-k10-n10",
-    "bandit-k10-n100",
-    "tabular-mdp-n10",
+    *(f"bandit-k{k}-n{n}" for n in (10, 100, 500) for k in (5, 10, 50)),
+    *(f"tabular-mdp-n{n}" for n in (10, 25, 50, 75, 100)),
     "grid-navi",
+    "dark-room",
+    "dark-room-hard",
+    "dark-key-to-door",
     "point-goal",
     "semi-circle-pearl",
     "semi-circle-varibad",
@@ -50,16 +51,20 @@ _ROBOTS = {  # name: (episodes in a trial, value per episode)
 _GRID_EPISODES = 4
 _CONSTANTS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)  # tried for tuned UCB1
 _EXACT_PULLS = 12  # up to here the Bayes-optimal value of a bandit takes seconds
+_LARGEST_PULLS = 600  # the table of indices takes 0.9 GB and some minutes
+_FULL_COST = 1000  # pulls × arms up to which all instances are simulated; beyond, in proportion fewer
+_FORESEEN = 4000  # simulated tasks of the bound by foresight
 
 
 def references(family_name: str, seed: int = 0, instances: int = INSTANCES) -> dict[str, Any]:
     """Compute what a result on this family is measured against.
 
     Args:
-        family_name: one of COMPUTED, or another bandit-k{K}-n{N} (N ≤ 200) or tabular-mdp-n{N}.
+        family_name: one of COMPUTED, or another bandit-k{K}-n{N} (N ≤ 600) or tabular-mdp-n{N}.
         seed: of simulated tasks and strategies.
         instances: simulated tasks of the main strategies; Thompson sampling, PSRL and tuning take a tenth of them,
-            the Gittins policy four times as many where it stands as the oracle.
+            the Gittins policy four times as many where it stands as the oracle. Long trials take fewer, so that no
+            family takes more than some minutes.
 
     Returns:
         The reference described at the top of this file, of plain dicts, lists, strings and numbers.
@@ -70,6 +75,8 @@ def references(family_name: str, seed: int = 0, instances: int = INSTANCES) -> d
         found = _tabular_mdp(int(mdp[1]), seed, instances)
     elif family_name == "grid-navi":
         found = _grid_navi()
+    elif re.fullmatch(r"dark-(room|room-hard|key-to-door)(-n[1-9]\d*)?", family_name):
+        found = _dark_room(family_name)
     elif family_name in _ROBOTS:
         found = _robot(*_ROBOTS[family_name])
     else:
@@ -124,8 +131,9 @@ def _write(reference: dict[str, Any], folder: Path | None) -> Path:
 
 
 def _bandit(k: int, n: int, seed: int, instances: int) -> dict[str, Any]:
-    if n > 200:
-        raise ValueError(f"bandit-k{k}-n{n}: the index table grows as n³; accepted is n ≤ 200")
+    if n > _LARGEST_PULLS:
+        raise ValueError(f"bandit-k{k}-n{n}: the index table grows as n³; accepted is n ≤ {_LARGEST_PULLS}")
+    instances = max(instances * _FULL_COST // max(n * k, _FULL_COST), 2 * k + 2)
     tenth = max(instances // 10, 2 * k + 2)
 
     def tuned_total(c: float) -> float:
@@ -143,15 +151,27 @@ def _bandit(k: int, n: int, seed: int, instances: int) -> dict[str, Any]:
     baselines["random"] = _exact([0.5] * n)
     baselines["known arm"] = _exact([k / (k + 1)] * n)
     if n <= _EXACT_PULLS:
-        oracle = {"name": "Bayes-optimal", "total": gittins.bayes_optimal(n, k)}
+        bound = oracle = {"name": "Bayes-optimal", "total": gittins.bayes_optimal(n, k)}
     else:
         oracle = {"name": "finite-horizon Gittins", "total": baselines["gittins"]["total"]["mean"]}
+        bound = _bandit_bound(k, n, seed)
     settings = {"seed": seed, "instances": {name: count for name, (_, count) in plans.items()}, "ucb1-tuned": {"c": constant}}
-    return {"unit": "step", "trial": n, "oracle": oracle, "baselines": baselines, "settings": settings}
+    return {"unit": "step", "trial": n, "oracle": oracle, "bound": bound, "baselines": baselines, "settings": settings}
+
+
+def _bandit_bound(k: int, n: int, seed: int) -> dict[str, Any]:
+    """The least of the upper bounds."""
+    bounds = {
+        "known arm": n * k / (k + 1),
+        "Lagrangian relaxation": bandit_bound.lagrangian(n, k),
+        "foreseen rewards": bandit_bound.foreseen(n, k, _FORESEEN, seed + 2),
+    }
+    name = min(bounds, key=lambda name: bounds[name])
+    return {"name": name, "total": bounds[name]}
 
 
 def _tabular_mdp(episodes: int, seed: int, instances: int) -> dict[str, Any]:
-    tenth = max(instances // 10, 2)
+    tenth = max(instances // max(episodes, 10), 2)  # PSRL takes time for every episode
     known = mdp_oracle.known_mdp(instances, seed)
     curve = Interval(*(np.full(episodes, bound) for bound in known[:3]), "tasks")
     total = Interval(*(episodes * bound for bound in known[:3]), "tasks")
@@ -164,6 +184,7 @@ def _tabular_mdp(episodes: int, seed: int, instances: int) -> dict[str, Any]:
         "unit": "episode",
         "trial": episodes,
         "oracle": {"name": "known MDP", "total": float(total.mean)},
+        "bound": {"name": "known MDP", "total": float(total.hi)},
         "baselines": baselines,
         "settings": {"seed": seed, "instances": {"known MDP": instances, "psrl": tenth}},
     }
@@ -178,6 +199,39 @@ def _grid_navi() -> dict[str, Any]:
     }
     oracle = {"name": "Bayes-optimal", "total": sum(best)}
     return {"unit": "episode", "trial": _GRID_EPISODES, "oracle": oracle, "baselines": baselines, "settings": {}}
+
+
+def _dark_room(name: str) -> dict[str, Any]:
+    """On the held-out goals, by which a run is judged; the bound on a search is for all goals alike."""
+    from innerloop.tasks import dark_room, names
+
+    family: Any = names.family(name, which="test")
+    episodes = family.episodes
+    settings: dict[str, Any] = {"goals": "test"}
+    if isinstance(family, dark_room.DarkKeyToDoor):
+        random = dark_oracle.random_key_to_door(family.side, family.horizon, family.tasks[family.ids])
+        values = {"known key and door": [2.0] * episodes, "random": [float(random.mean())] * episodes}
+        bound = {"name": "known key and door", "total": 2.0 * episodes}
+    else:
+        room = (family.side, family.horizon, isinstance(family, dark_room.DarkRoom))
+        x, y = family.tasks[family.ids].T
+        found = dark_oracle.search(*room, episodes)
+        values = {
+            "known goal": [float(dark_oracle.known_goal(*room)[x, y].mean())] * episodes,
+            "systematic search": found[x, y].mean(0).tolist(),
+            "random": [float(dark_oracle.random_walk(*room)[x, y].mean())] * episodes,
+        }
+        bound = {"name": "any search, all goals alike", "total": dark_oracle.bound(*room, episodes)}
+        settings["systematic search, all goals alike"] = float(found.mean((0, 1)).sum())
+    known = next(iter(values))
+    return {
+        "unit": "episode",
+        "trial": episodes,
+        "oracle": {"name": known, "total": sum(values[known])},
+        "bound": bound,
+        "baselines": {name: _exact(curve) for name, curve in values.items()},
+        "settings": settings,
+    }
 
 
 def _robot(episodes: int, value: Any) -> dict[str, Any]:

@@ -11,16 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from innerloop.tasks.bandit import Bandit
+    from innerloop.tasks.dark_room import DarkKeyToDoor, DarkRoom, DarkRoomHard
     from innerloop.tasks.family import SPLITS, Family
     from innerloop.tasks.grid_navi import GridNavi
     from innerloop.tasks.point_goal import PointGoal
     from innerloop.tasks.probes import ProbeAcross, ProbeAlike, ProbeCost, ProbeObservation, ProbeReward
+    from innerloop.tasks.projected import ProjectedAcrobot, ProjectedCartPole, ProjectedMountainCar, ProjectedPendulum
     from innerloop.tasks.semi_circle import SemiCircleDense, SemiCirclePearl, SemiCircleVaribad
     from innerloop.tasks.tabular_mdp import TabularMDP
+    from innerloop.tasks.two_step import TwoStep
 
 __all__ = [
     "SPLITS",
     "Bandit",
+    "DarkKeyToDoor",
+    "DarkRoom",
+    "DarkRoomHard",
     "Family",
     "GridNavi",
     "PointGoal",
@@ -29,20 +35,28 @@ __all__ = [
     "ProbeCost",
     "ProbeObservation",
     "ProbeReward",
+    "ProjectedAcrobot",
+    "ProjectedCartPole",
+    "ProjectedMountainCar",
+    "ProjectedPendulum",
     "SemiCircleDense",
     "SemiCirclePearl",
     "SemiCircleVaribad",
     "TabularMDP",
+    "TwoStep",
 ]
 
 _HOMES = {
     "bandit": ("Bandit",),
+    "dark_room": ("DarkKeyToDoor", "DarkRoom", "DarkRoomHard"),
     "family": ("SPLITS", "Family"),
     "grid_navi": ("GridNavi",),
     "point_goal": ("PointGoal",),
     "probes": ("ProbeAcross", "ProbeAlike", "ProbeCost", "ProbeObservation", "ProbeReward"),
+    "projected": ("ProjectedAcrobot", "ProjectedCartPole", "ProjectedMountainCar", "ProjectedPendulum"),
     "semi_circle": ("SemiCircleDense", "SemiCirclePearl", "SemiCircleVaribad"),
     "tabular_mdp": ("TabularMDP",),
+    "two_step": ("TwoStep",),
 }
 
 

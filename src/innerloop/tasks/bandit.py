@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from innerloop.core import Box, Discrete, Spaces, Task
-from innerloop.tasks.family import Family
+from innerloop.tasks.family import Family, evenly
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,12 @@ class Bandit(Family):
 
     def best(self, task: Task) -> Array:
         return jnp.max(task.params, axis=-1)
+
+    def optimal(self, task: Task, obs: Any, time: Any, earned: Any) -> Array:
+        """The arm of the largest probability, whatever happened."""
+        lead = jnp.broadcast_shapes(jnp.shape(task.params)[:-1], jnp.shape(obs)[:-1], jnp.shape(time), jnp.shape(earned))
+        best = task.params == jnp.max(task.params, axis=-1, keepdims=True)
+        return jnp.broadcast_to(evenly(best), (*lead, self.k))
 
     def sample(self, key: Array, n: int) -> Task:
         p = jax.random.uniform(self.stream(key), (n, self.k))

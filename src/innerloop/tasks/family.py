@@ -25,6 +25,12 @@ def deal(key: Array, count: int, n: int) -> Array:
     return jnp.reshape(order, -1)[:n].astype(jnp.int32)
 
 
+def evenly(best: Array) -> Array:
+    """bool [..., A], the best actions (one at least) → their probabilities, ties sharing evenly; float32 [..., A]."""
+    weight = best.astype(jnp.float32)
+    return weight / jnp.sum(weight, axis=-1, keepdims=True)
+
+
 @dataclass(frozen=True)
 class Family(ABC):
     """A task distribution: an immutable, hashable description, closed over by jitted functions.
@@ -71,6 +77,21 @@ class Family(ABC):
 
     def best(self, task: Task) -> Any:
         """Return of the best policy that knows the task, per unit of experience; None where no closed form is known."""
+        return None
+
+    def optimal(self, task: Task, obs: Any, time: Any, earned: Any) -> Any:
+        """What the best policy that knows the task does: the labels of supervised in-context methods.
+
+        Args:
+            task: leaves [..., *]; its leading axes and those of the other arguments broadcast as numpy's do.
+            obs: where the episode stands, [..., *obs].
+            time: steps taken in this episode, int [...].
+            earned: return of this episode so far, float [...].
+
+        Returns:
+            Probabilities [..., A] over the actions of a Discrete space, ties sharing evenly; jittable. Of policies with the
+            same return the one that earns it soonest is meant. None (the default) where no closed form is known.
+        """
         return None
 
     def split(self, name: str) -> Self:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 class _Entry(NamedTuple):
-    """`pattern` with {capitals} for whole numbers ≥ 1, which fill the fields of the same name in small letters."""
+    """`pattern` with {capitals} for whole numbers ≥ 1, which fill the fields of the same name in small letters; what stands in
+    [brackets] may be left out."""
 
     pattern: str
     example: str
@@ -28,8 +29,16 @@ class _Entry(NamedTuple):
 _ENTRIES = (
     _Entry("bandit-k{K}-n{N}", "bandit-k5-n10", "bandit", "Bandit"),
     _Entry("tabular-mdp-n{N}", "tabular-mdp-n10", "tabular_mdp", "TabularMDP"),
+    _Entry("projected-cartpole[-n{N}]", "projected-cartpole", "projected", "ProjectedCartPole"),
+    _Entry("projected-mountain-car[-n{N}]", "projected-mountain-car", "projected", "ProjectedMountainCar"),
+    _Entry("projected-acrobot[-n{N}]", "projected-acrobot", "projected", "ProjectedAcrobot"),
+    _Entry("projected-pendulum[-n{N}]", "projected-pendulum", "projected", "ProjectedPendulum"),
     _Entry("point-goal", "point-goal", "point_goal", "PointGoal"),
+    _Entry("two-step[-n{N}]", "two-step", "two_step", "TwoStep"),
     _Entry("grid-navi", "grid-navi", "grid_navi", "GridNavi"),
+    _Entry("dark-room[-n{N}]", "dark-room", "dark_room", "DarkRoom"),
+    _Entry("dark-room-hard[-n{N}]", "dark-room-hard", "dark_room", "DarkRoomHard"),
+    _Entry("dark-key-to-door[-n{N}]", "dark-key-to-door", "dark_room", "DarkKeyToDoor"),
     _Entry("semi-circle-pearl", "semi-circle-pearl", "semi_circle", "SemiCirclePearl"),
     _Entry("semi-circle-varibad", "semi-circle-varibad", "semi_circle", "SemiCircleVaribad"),
     _Entry("semi-circle-dense", "semi-circle-dense", "semi_circle", "SemiCircleDense"),
@@ -56,7 +65,7 @@ _ENTRIES = (
 
 
 def names() -> list[str]:
-    """Every accepted name; {K} and {N} stand for whole numbers ≥ 1."""
+    """Every accepted name; {K} and {N} stand for whole numbers ≥ 1, and what is in [brackets] may be left out."""
     return [entry.pattern for entry in _ENTRIES]
 
 
@@ -83,14 +92,19 @@ def family(name: str, **params: Any) -> Family:
     if ":" in name:
         return _own(name, params)
     for entry in _ENTRIES:
-        match = re.fullmatch(re.sub(r"\{(\w)\}", lambda m: f"(?P<{m[1].lower()}>[1-9][0-9]*)", entry.pattern), name)
+        match = re.fullmatch(_regex(entry.pattern), name)
         if match:
             kind = getattr(importlib.import_module(f"innerloop.tasks.{entry.module}"), entry.kind)
-            given = {field: int(number) for field, number in match.groupdict().items()}
+            given = {field: int(number) for field, number in match.groupdict().items() if number}
             _check(name, params, [f.name for f in fields(kind) if f.init and f.name not in given])
             return kind(**given, **params)
     accepted = ", ".join([*names(), "or package.module:make"])
     raise ValueError(f"unknown task family {name!r}; accepted: {accepted}{_nearest(name, examples())}")
+
+
+def _regex(pattern: str) -> str:
+    optional = pattern.replace("[", "(?:").replace("]", ")?")
+    return re.sub(r"\{(\w)\}", lambda m: f"(?P<{m[1].lower()}>[1-9][0-9]*)", optional)
 
 
 def imported(name: str, option: str) -> Any:

@@ -7,15 +7,16 @@ an episode begins in state 0 and lasts 10 steps; a trial is n episodes and the s
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from innerloop.core import Discrete, Spaces, Task
-from innerloop.tasks.family import Family
+from innerloop.tasks.family import Family, evenly
 
 STATES, ACTIONS, HORIZON = 10, 5, 10
 
@@ -37,6 +38,17 @@ class Place(NamedTuple):
 
     state: Array
     time: Array
+
+
+def _action_values(tables: Tables) -> Array:
+    """Expected return of each action at each step of an episode when the rest is played optimally; [..., H, S, A]."""
+
+    def before(value: Array, _: None) -> tuple[Array, Array]:
+        found = tables.mean + jnp.einsum("...ijk,...k->...ij", tables.transition, value)
+        return jnp.max(found, axis=-1), found
+
+    found = jax.lax.scan(before, jnp.zeros(tables.mean.shape[:-1]), None, HORIZON)[1]
+    return jnp.moveaxis(found[::-1], 0, -3)
 
 
 @dataclass(frozen=True)
@@ -63,11 +75,17 @@ class TabularMDP(Family):
 
     def best(self, task: Task) -> Array:
         """Expected return of one episode under the optimal policy, by backward induction; [...]."""
-        value = jnp.zeros(task.params.mean.shape[:-1])
-        for _ in range(HORIZON):
-            ahead = jnp.einsum("...ijk,...k->...ij", task.params.transition, value)
-            value = jnp.max(task.params.mean + ahead, axis=-1)
-        return value[..., 0]
+        return jnp.max(_action_values(task.params)[..., 0, 0, :], axis=-1)
+
+    def optimal(self, task: Task, obs: Any, time: Any, earned: Any) -> Array:
+        """The action of the largest value for as many steps as are left, by backward induction."""
+        values = _action_values(task.params)
+        tasks = values.shape[:-3]
+        lead = jnp.broadcast_shapes(tasks, jnp.shape(obs), jnp.shape(time), jnp.shape(earned))
+        number = jnp.reshape(jnp.arange(math.prod(tasks)), tasks)
+        number, state, time = (jnp.broadcast_to(x, lead) for x in (number, obs, jnp.clip(time, 0, HORIZON - 1)))
+        rows = jnp.reshape(values, (-1, ACTIONS))[(number * HORIZON + time) * STATES + state]
+        return evenly(rows == jnp.max(rows, axis=-1, keepdims=True))
 
     def sample(self, key: Array, n: int) -> Task:
         key_transition, key_mean = jax.random.split(self.stream(key))
