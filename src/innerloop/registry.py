@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 RECIPES = {  # name: (module, one line)
     "rl2": ("innerloop.recipes.rl2", "RL²: a recurrent policy whose memory adapts; PPO over whole trials"),
+    "dpt": ("innerloop.recipes.dpt", "DPT: a transformer told what was optimal at every step of a history"),
     "oracle": ("innerloop.recipes.oracle", "the task-id oracle: one policy that is shown the task; a baseline, not a method"),
     "maml": ("innerloop.recipes.maml", "MAML: policy-gradient steps from meta-learned parameters; TRPO outside"),
     "fomaml": ("innerloop.recipes.fomaml", "FOMAML: MAML without the second order"),

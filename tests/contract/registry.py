@@ -61,6 +61,15 @@ def small(name: str, family: str) -> tuple[Recipe, Family]:
     return recipe.settled(), find(recipe.family)
 
 
+def takes(name: str, family: str) -> bool:
+    """Whether a recipe can be made for a family; one that refuses says so before anything compiles (labels, say)."""
+    try:
+        small(name, family)
+    except ValueError:
+        return False
+    return True
+
+
 def _suits(inner: Inner, outer: Outer) -> bool:
     """Whether the outer's objective makes sense with the inner."""
     try:
@@ -79,6 +88,8 @@ def _methods() -> Iterator[Case]:
     for family_name in FAMILIES:
         seen = set()
         for name in sorted(registry.RECIPES, key=lambda name: name == "oracle"):
+            if not takes(name, family_name):
+                continue
             recipe, family = small(name, family_name)
             pair = (type(recipe.inner), type(recipe.outer))
             if pair not in seen or family_name == FAMILIES[0]:

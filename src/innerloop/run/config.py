@@ -64,7 +64,7 @@ class Recipe:
         return dataclasses.replace(self, outer=self.outer.planned(self.updates, self.meta_batch))
 
 
-_DERIVED = {"spaces", "updates"}  # follow from the family and the other fields
+_DERIVED = {"spaces", "tasks", "updates"}  # follow from the family and the other fields
 
 
 def _fields(x: Any) -> dict[str, Any]:
