@@ -27,7 +27,9 @@ from innerloop.worlds import DeviceWorld
 FAMILIES = ("probe-across", "point-goal")  # discrete with short episodes, continuous with long ones
 TASKS = 4
 PLAN = Plan(chunks=2, steps=6, streams=2)
-SMALL = {"width": 8, "hidden": (8, 8), "minibatches": 2, "epochs": 2}  # any field of these names, wherever it stands
+# Any field of these names, wherever it stands. Memories of other kinds are tested beside them (tests/inner/test_memories.py):
+# a window as long as the life is another one in half of it, and their norms are in float32 always.
+SMALL = {"width": 8, "hidden": (8, 8), "minibatches": 2, "epochs": 2, "memory": "gru", "layers": 1}
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,15 @@ def _suits(inner: Inner, outer: Outer) -> bool:
     return True
 
 
+def _suits_family(inner: Inner) -> bool:
+    """Whether an inner can live in the family it was made for."""
+    try:
+        inner.check()
+    except ValueError:
+        return False
+    return True
+
+
 def _kind(inner: Inner) -> tuple[str, ...]:
     return (type(inner).__name__, *(_kind(inner.inner) if isinstance(inner, Forgetful) else ()))
 
@@ -108,6 +119,11 @@ def _beside(methods: list[Case]) -> Iterator[Case]:
             if _kind(inner) not in seen or kind == "from scratch" and "from scratch" not in seen:
                 yield Case(f"{case.name}, {kind}", inner, case.family, case.recipe)
             seen |= {_kind(inner), kind}
+        for name in registry.TEACHERS:
+            inner = registry.teacher(name)(case.family, 1).with_plan(case.inner.plan)
+            if _kind(inner) not in seen and _suits_family(inner):
+                yield Case(f"{name}/{case.family.name}", inner, case.family, case.recipe)
+                seen.add(_kind(inner))
         for field in ("normalise", "normalise_obs", "first_order"):
             if getattr(case.inner, field, None) is False and (_kind(case.inner), field) not in seen:
                 inner = replace(case.inner, **{field: True})
