@@ -1,4 +1,4 @@
-"""What the command line does, from Python: train, resume, evaluate, report, digest.
+"""What the command line does, from Python: train, resume, record, evaluate, report, digest.
 
 Not the command line (`cli.py`): nothing here parses arguments or prints. Heavy imports happen inside the functions, after
 the run folder is on disk.
@@ -71,6 +71,18 @@ def resolve(request: Mapping[str, Any]) -> tuple[Recipe, Family]:
         return recipe.settled(), family
 
 
+def furnished(recipe: Recipe, family: Family) -> tuple[Recipe, Family]:
+    """With the digest of the histories that the recipe trains on, every byte of them checked; ConfigError where they do not
+    serve. Recipes that train on lives are returned as they are."""
+    if not recipe.histories and recipe.outer.offline != "only":
+        return recipe, family
+    from innerloop.run.train import recorded
+
+    world = recorded(recipe, family, verify=True)
+    assert world is not None
+    return replace(recipe, digest=world.histories.digest), family
+
+
 def recover(stored: Mapping[str, Any]) -> tuple[Recipe, Family]:
     """The full recipe and its family from the content of recipe.json."""
     if "inner" not in stored:
@@ -129,7 +141,7 @@ def train(
             stack.callback(_let_go, folder)
             folders.append(folder)
         try:
-            recipe, family = resolve(request)
+            recipe, family = furnished(*resolve(request))
             _start(recipe)
         except (ValueError, FolderError):
             _take_back(folders, new)
@@ -216,7 +228,7 @@ def _resumed(found: RunFolder, quiet: bool) -> Run:
     if found.status == "finished":
         return Run(found.path, digest(found.path))
     with RunFolder.resume(found.path) as run:
-        return _trained(run, *recover(run.recipe), quiet)
+        return _trained(run, *furnished(*recover(run.recipe)), quiet)
 
 
 def _trained(run: RunFolder, recipe: Recipe, family: Family, quiet: bool) -> Run:
@@ -360,6 +372,14 @@ def evaluate(path: str | Path, **options: Any) -> dict[str, Any]:
     from innerloop.evaluation import evaluate as measure
 
     return measure(path, **options)
+
+
+def record(teacher: str | Path, **options: Any) -> Path:
+    """Record learning histories to train on: see `innerloop.recording.record` for options."""
+    from innerloop.recording import record as keep
+
+    with _asked():
+        return keep(teacher, **options)
 
 
 def report(paths: Sequence[str | Path], out: str | Path | None = None) -> Path:

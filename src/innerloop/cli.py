@@ -77,6 +77,19 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--workers", type=int, help="processes for host environments (default: the recipe's)")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
+    record = verbs.add_parser(
+        "record",
+        help="record learning histories to train on",
+        description="Let a teacher live a long life in each of many tasks, and keep what it met and did.",
+    )
+    record.add_argument("teacher", help="q-learning, policy-gradient, random, a run folder, or zoo:NAME")
+    record.add_argument("--tasks", help="the task family (default: that of the run)")
+    record.add_argument("--count", type=_count, required=True, help="histories, each in a task of its own if there are enough")
+    record.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where; histories already there are kept")
+    record.add_argument("--episodes", type=_count, help="in each history (default: 20 trials; one where steps are the unit)")
+    record.add_argument("--split", choices=("train", "validation", "test"), default="train")
+    record.add_argument("--seed", type=int, default=0, help="which tasks and chances (default: 0)")
+
     report = verbs.add_parser("report", help="write one self-contained HTML page")
     report.add_argument("runs", nargs="+", help="run folders or zoo:NAME")
     report.add_argument("--out", type=Path, help="where (default: report.html in the first folder)")
@@ -189,6 +202,18 @@ def _evaluate(args: argparse.Namespace) -> None:
     show(result)
 
 
+def _record(args: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from innerloop import api
+
+    options = {name: getattr(args, name) for name in ("tasks", "count", "out", "episodes", "split", "seed")}
+    with Console(stderr=True).status("recording histories"):
+        path = api.record(args.teacher, **options)
+    print(path)
+    print(f"next: innerloop train ad --tasks … --set histories={args.out}")
+
+
 def _report(args: argparse.Namespace) -> None:
     from innerloop import api
 
@@ -203,12 +228,15 @@ def _digest(args: argparse.Namespace) -> None:
 
 def _list(args: argparse.Namespace) -> None:
     from innerloop import api
-    from innerloop.registry import RECIPES
+    from innerloop.registry import RECIPES, TEACHERS
     from innerloop.tasks.names import names
 
     print("recipes")
     for name, (_, line) in RECIPES.items():
         print(f"  {name:<10} {line}")
+    print("teachers (of `innerloop record`)")
+    for name, (_, line) in TEACHERS.items():
+        print(f"  {name:<15} {line}")
     print("task families (capitals stand for numbers)")
     for name in names():
         print(f"  {name}")
@@ -233,7 +261,7 @@ def _check(args: argparse.Namespace) -> int:
         print(f"{args.env}: {len(problems)} problem(s)" if problems else f"✓ {args.env} is ready to be adapted to")
         if not args.recipe:
             return 1 if problems else 0
-    recipe, family = api.resolve(_request(args))
+    recipe, family = api.furnished(*api.resolve(_request(args)))
     print(f"✓ {recipe.name} on {family.name}: {recipe.updates} updates of {recipe.interactions:,} environment steps")
     return 0
 

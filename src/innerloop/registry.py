@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 RECIPES = {  # name: (module, one line)
     "rl2": ("innerloop.recipes.rl2", "RL²: a recurrent policy whose memory adapts; PPO over whole trials"),
+    "dpt": ("innerloop.recipes.dpt", "DPT: a transformer told what was optimal at every step of a history"),
+    "ad": ("innerloop.recipes.ad", "AD: a transformer that foretells what a learning agent does next, from its history"),
     "oracle": ("innerloop.recipes.oracle", "the task-id oracle: one policy that is shown the task; a baseline, not a method"),
     "maml": ("innerloop.recipes.maml", "MAML: policy-gradient steps from meta-learned parameters; TRPO outside"),
     "fomaml": ("innerloop.recipes.fomaml", "FOMAML: MAML without the second order"),
@@ -30,6 +32,22 @@ RECIPES = {  # name: (module, one line)
     "reptile": ("innerloop.recipes.reptile", "Reptile: meta-parameters move towards the adapted ones"),
     "promp": ("innerloop.recipes.promp", "ProMP: clipped steps with a KL penalty before adaptation; LVC inside"),
 }
+
+TEACHERS = {  # name: (module:function, one line); (family, episodes) → an inner without meta-learned parameters
+    "q-learning": ("innerloop.recipes.teachers:q_learning", "tabular where observations are discrete, else linear"),
+    "policy-gradient": ("innerloop.recipes.teachers:policy_gradient", "from random parameters, a step after every episode"),
+    "random": ("innerloop.recipes.teachers:random", "uniformly random actions"),
+}
+
+
+def teacher(name: str) -> Callable[[Family, int], Inner]:
+    """The function behind a teacher's name; ValueError for an unknown one."""
+    if name not in TEACHERS:
+        near = difflib.get_close_matches(name, TEACHERS, 1, 0.4)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ValueError(f"there is no teacher {name!r}.{hint} Accepted: {', '.join(TEACHERS)}, a run folder, or zoo:NAME.")
+    module, _, function = TEACHERS[name][0].partition(":")
+    return getattr(importlib.import_module(module), function)
 
 
 def maker(name: str) -> Callable[..., Recipe]:

@@ -27,7 +27,9 @@ from innerloop.worlds import DeviceWorld
 FAMILIES = ("probe-across", "point-goal")  # discrete with short episodes, continuous with long ones
 TASKS = 4
 PLAN = Plan(chunks=2, steps=6, streams=2)
-SMALL = {"width": 8, "hidden": (8, 8), "minibatches": 2, "epochs": 2}  # any field of these names, wherever it stands
+# Any field of these names, wherever it stands. Memories of other kinds are tested beside them (tests/inner/test_memories.py):
+# a window as long as the life is another one in half of it, and their norms are in float32 always.
+SMALL = {"width": 8, "hidden": (8, 8), "minibatches": 2, "epochs": 2, "memory": "gru", "layers": 1}
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,28 @@ def small(name: str, family: str) -> tuple[Recipe, Family]:
     return recipe.settled(), find(recipe.family)
 
 
+def takes(name: str, family: str) -> bool:
+    """Whether a recipe can be made for a family; one that refuses says so before anything compiles (labels, say)."""
+    try:
+        small(name, family)
+    except ValueError:
+        return False
+    return True
+
+
 def _suits(inner: Inner, outer: Outer) -> bool:
     """Whether the outer's objective makes sense with the inner."""
     try:
         outer.check(inner)
+    except ValueError:
+        return False
+    return True
+
+
+def _suits_family(inner: Inner) -> bool:
+    """Whether an inner can live in the family it was made for."""
+    try:
+        inner.check()
     except ValueError:
         return False
     return True
@@ -79,6 +99,8 @@ def _methods() -> Iterator[Case]:
     for family_name in FAMILIES:
         seen = set()
         for name in sorted(registry.RECIPES, key=lambda name: name == "oracle"):
+            if not takes(name, family_name):
+                continue
             recipe, family = small(name, family_name)
             pair = (type(recipe.inner), type(recipe.outer))
             if pair not in seen or family_name == FAMILIES[0]:
@@ -97,6 +119,11 @@ def _beside(methods: list[Case]) -> Iterator[Case]:
             if _kind(inner) not in seen or kind == "from scratch" and "from scratch" not in seen:
                 yield Case(f"{case.name}, {kind}", inner, case.family, case.recipe)
             seen |= {_kind(inner), kind}
+        for name in registry.TEACHERS:
+            inner = registry.teacher(name)(case.family, 1).with_plan(case.inner.plan)
+            if _kind(inner) not in seen and _suits_family(inner):
+                yield Case(f"{name}/{case.family.name}", inner, case.family, case.recipe)
+                seen.add(_kind(inner))
         for field in ("normalise", "normalise_obs", "first_order"):
             if getattr(case.inner, field, None) is False and (_kind(case.inner), field) not in seen:
                 inner = replace(case.inner, **{field: True})

@@ -59,9 +59,10 @@ def test_the_families_with_labels():
 @pytest.mark.parametrize("name", NAMES)
 def test_acting_by_optimal_earns_best(name):
     env = family(name)
-    earned, tasks = acted(env, LIVES if env.size > 0 else 1000)
+    certain = env.size > 0 and name != "probe-alike"  # else the arms' luck remains
+    earned, tasks = acted(env, LIVES if certain else 1000)
     best = np.asarray(env.best(tasks)) * (env.horizon if env.unit == "step" else 1)
-    if env.size > 0:  # nothing is left to chance
+    if certain:
         np.testing.assert_allclose(earned, best, rtol=1e-5)
     else:
         off = earned - best

@@ -178,6 +178,17 @@ class Outer(eqx.Module, Generic[Meta, S]):
         returns a population, curricula choose tasks, persistent agents keep theirs."""
         return self.meta(state), tasks
 
+    @property
+    def offline(self) -> str:
+        """Whether it may learn from recorded histories in place of lives: "never" (default; it compares with the
+        distribution that acted), "possible", or "only"."""
+        return "never"
+
+    def actor(self, inner: Inner[Any, Any]) -> Inner[Any, Any]:
+        """Who lives in training, given what `propose` returns as its meta: the data of supervised and off-policy methods
+        need not come from the learner. In evaluation `inner` always lives. Default: `inner` itself."""
+        return inner
+
     def planned(self, updates: int, meta_batch: int) -> "Outer[Meta, S]":
         """The same outer knowing how many updates are to come, for schedules; ValueError where it cannot work with such
         batches. Default: unchanged."""

@@ -34,6 +34,9 @@ class Recipe:
     save_every: float = 30.0  # seconds between checkpoints
     keep: int = 3  # checkpoints kept
     workers: int = 2  # processes for host environments, threads for robots; 0: neither, and no deadlines
+    histories: str = ""  # a folder of recorded ones to train on in place of lives; evaluation lives in the family
+    thin: int = 1  # every so-manieth episode of a history is kept
+    digest: str = ""  # of the histories, once the run has begun: it goes on with the same ones, or not at all
 
     @property
     def interactions(self) -> int:
@@ -48,7 +51,7 @@ class Recipe:
     def settled(self) -> Recipe:
         """The recipe with its outer told how many updates are to come (for schedules). ConfigError, or the ValueError of its
         inner or outer, if it cannot run."""
-        for name in ("meta_batch", "steps", "held_out", "report_every", "keep"):
+        for name in ("meta_batch", "steps", "held_out", "report_every", "keep", "thin"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         if self.held_out < 2:
@@ -62,10 +65,15 @@ class Recipe:
                 raise ConfigError(f"{plan}: episodes must be at least 0, and 0 where restart ends every chunk's episodes.")
         self.inner.check()
         self.outer.check(self.inner)
+        if self.histories and self.outer.offline == "never":
+            raise ConfigError(
+                f"histories = {self.histories!r}, and {self.name} learns from its own lives only: its outer compares with the "
+                "distributions that acted, which histories do not hold. Of the recipes, ad, dpt and amago learn from histories."
+            )
         return dataclasses.replace(self, outer=self.outer.planned(self.updates, self.meta_batch))
 
 
-_DERIVED = {"spaces", "updates"}  # follow from the family and the other fields
+_DERIVED = {"spaces", "tasks", "updates"}  # follow from the family and the other fields
 
 
 def _fields(x: Any) -> dict[str, Any]:

@@ -25,10 +25,13 @@ from innerloop.run.config import Recipe, as_dict
 from innerloop.run.ending import Diverged, Interrupt
 from innerloop.run.folder import RunFolder, recipe_digest
 from innerloop.run.log import RunLog
+from innerloop.run.settings import ConfigError
 from innerloop.run.trainer import Carried, Trainer
 from innerloop.tasks.family import Family
+from innerloop.worlds.histories import Histories, HistoryError
+from innerloop.worlds.windows import HistoryWorld
 
-__all__ = ["Carried", "Diverged", "Trainer", "train"]
+__all__ = ["Carried", "Diverged", "Trainer", "recorded", "train"]
 _log, _package = logging.getLogger(__name__), logging.getLogger("innerloop")
 
 SKIPS = 20  # skipped updates in a row before the run rolls back to its last good anchor
@@ -78,15 +81,45 @@ def train(
     """
     world = world_of(family, workers=recipe.workers)
     try:
-        return _Loop(Trainer(recipe, family, world), run, seed, meta).run_through(quiet)
+        source = recorded(recipe, family) or world
+        return _Loop(Trainer(recipe, family, source), run, seed, world, meta).run_through(quiet)
     finally:
         world.close()
+
+
+def recorded(recipe: Recipe, family: Family, *, verify: bool = False) -> HistoryWorld | None:
+    """The world of the recipe's histories, None where it has none; ConfigError says why they do not serve."""
+    if not recipe.histories:
+        if recipe.outer.offline == "only":
+            raise ConfigError(
+                f"{recipe.name} learns from recorded histories, and none are named: `innerloop record q-learning --tasks "
+                f"{family.name} --count 1000 --out FOLDER` makes some, --set histories=FOLDER takes them."
+            )
+        return None
+    try:
+        found = Histories(recipe.histories, family.spaces, verify=verify)
+        if found.family != family.name or found.split != "train":
+            raise ConfigError(
+                f"{recipe.histories} holds histories in the {found.split} tasks of {found.family}; what trains on "
+                f"{family.name} takes the train tasks of {family.name}."
+            )
+        if recipe.digest and recipe.digest != found.digest:
+            raise ConfigError(
+                f"{recipe.histories} is not what the run began with (a part was added or recorded anew); begin another run, or "
+                "put the folder back as it was."
+            )
+        world = HistoryWorld(found, family, recipe.thin)
+        world.check(recipe.inner.plan)
+    except HistoryError as error:
+        raise ConfigError(str(error)) from error
+    return world
 
 
 class _Loop:
     """The state of the loop: what is carried, how far it is, and when it was saved."""
 
-    def __init__(self, trainer: Trainer, run: RunFolder, seed: int, meta: Any):
+    def __init__(self, trainer: Trainer, run: RunFolder, seed: int, world: World, meta: Any):
+        """`world`: where the held-out lives are lived. `meta`: what a new run begins with; None: fresh."""
         self.trainer, self.recipe, self.run, self.seed = trainer, trainer.recipe, run, seed
         self.identity = recipe_digest(run.recipe)
         self._accepted = {self.identity, *run.recipe.get("extends", [])}  # a run trained further has older checkpoints
@@ -107,7 +140,7 @@ class _Loop:
         self._anchors = _spread(self.recipe.updates, ANCHORS)
         family = trainer.family.split("validation")
         inner = self.recipe.inner.with_plan(self.recipe.evaluation)
-        self._evaluator = Evaluator(inner, family, trainer.world, self.recipe.unit, slice=self.recipe.held_out)
+        self._evaluator = Evaluator(inner, family, world, self.recipe.unit, slice=self.recipe.held_out)
 
     def run_through(self, quiet: bool) -> str:
         """To the last update, or to a signal; the digest."""

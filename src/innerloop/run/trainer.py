@@ -45,6 +45,7 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, family: Family, world: World):
         self.recipe, self.family, self.world = recipe, family.split("train"), world
+        self.actor = recipe.outer.actor(recipe.inner)
         self._iterate = self._jitted() if world.jittable else self._hosted()
 
     def iterate(self, carried: Carried, phase: Phase = lambda *_: nullcontext()) -> tuple[Carried, Metrics]:
@@ -68,7 +69,7 @@ class Trainer:
         """Shapes of a batch of lives."""
         from innerloop.worlds.example import example_life
 
-        return example_life(self.recipe.inner, meta, self.family, self.recipe.meta_batch)
+        return example_life(self.actor, meta, self.family, self.recipe.meta_batch)
 
     def _keys(self, carried: Carried) -> list[Array]:
         key = jax.random.fold_in(jax.random.wrap_key_data(carried.key), carried.branch)
@@ -100,7 +101,7 @@ class Trainer:
         @jax.jit
         def update(carried: Carried) -> tuple[Carried, Metrics]:
             metas, tasks, key_live, key_update = self._draw(carried)
-            lives, _ = self.world.live(self.recipe.inner, metas, tasks, key_live, learn_last=False)
+            lives, _ = self.world.live(self.actor, metas, tasks, key_live, learn_last=False)
             return self._learn(carried, lives, key_update)
 
         def iterate(carried: Carried, phase: Phase) -> tuple[Carried, Metrics]:
@@ -116,7 +117,7 @@ class Trainer:
             with phase(1):
                 metas, tasks, key_live, key_update = draw(carried)
             with phase(2):
-                lives, _ = self.world.live(self.recipe.inner, metas, tasks, key_live, learn_last=False)
+                lives, _ = self.world.live(self.actor, metas, tasks, key_live, learn_last=False)
             with phase(3):
                 return jax.block_until_ready(learn(carried, lives, key_update))
 

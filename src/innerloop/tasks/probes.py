@@ -18,14 +18,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from innerloop.core import Box, Discrete, Spaces, Task
-from innerloop.tasks.family import Family, deal
+from innerloop.tasks.family import Family, deal, evenly
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,17 @@ class Probe(Family):
     def sample(self, key: Array, n: int) -> Task:
         index = deal(self.stream(key), self.size, n)
         return Task(index, index)
+
+    def optimal(self, task: Task, obs: Any, time: Any, earned: Any) -> Array:
+        """The action that pays, where the next one does; elsewhere any."""
+        lead = jnp.broadcast_shapes(jnp.shape(task.params), jnp.shape(time), jnp.shape(earned))
+        arm, at = jnp.broadcast_to(task.params, lead), jnp.broadcast_to(time, lead)
+        pays = jax.nn.one_hot(arm, self.spaces.action.width, dtype=bool)
+        return evenly(pays | ~self._counts(at)[..., None])
+
+    def _counts(self, time: Array) -> Array:
+        """Whether the action at this step of an episode decides on what is paid; bool [...]."""
+        return jnp.ones(time.shape, bool)
 
 
 def _known(task: Task, value: float) -> Array:
@@ -129,6 +140,9 @@ class ProbeObservation(Probe):
         reward = ((action == task.params) & ends).astype(jnp.float32)
         return time, _none(), reward, ends, jnp.zeros((), bool)
 
+    def _counts(self, time: Array) -> Array:
+        return time == self.horizon - 1
+
 
 @dataclass(frozen=True)
 class ProbeCost(Probe):
@@ -169,6 +183,14 @@ class ProbeCost(Probe):
         pay = (action == right) & ends
         reward = jnp.where(asks, -self.cost, pay.astype(jnp.float32))
         return time, jnp.where(asks, right, 0), reward, ends, jnp.zeros((), bool)
+
+    def optimal(self, task: Task, obs: Any, time: Any, earned: Any) -> Array:
+        """Who knows the task never asks."""
+        lead = jnp.broadcast_shapes(jnp.shape(task.params), jnp.shape(time), jnp.shape(earned))
+        arm, at = jnp.broadcast_to(task.params, lead), jnp.broadcast_to(time, lead)
+        pays = jax.nn.one_hot(1 + arm, 1 + self.size, dtype=bool)
+        guesses = jnp.broadcast_to(jnp.arange(1 + self.size) > 0, pays.shape)
+        return evenly(jnp.where((at == self.horizon - 1)[..., None], pays, guesses))
 
 
 class Choice(NamedTuple):
@@ -219,6 +241,9 @@ class ProbeAcross(Probe):
         right = jnp.where(state.time == 0, action == task.params, state.right)
         ends = time >= self.horizon
         return Choice(time, right), jnp.ones((), jnp.int32), (right & ends).astype(jnp.float32), ends, jnp.zeros((), bool)
+
+    def _counts(self, time: Array) -> Array:
+        return time == 0
 
 
 @dataclass(frozen=True)
