@@ -95,7 +95,8 @@ def main(arguments: list[str] | None = None) -> None:
     note = (
         "Strategies and bounds are computed by `python -m innerloop.evaluate.oracles`; ours are final checkpoints on held-out "
         f"tasks, from the zoo's cards. Published: {published['source']}. A published figure above the bound is rounding or "
-        "noise of its finite trials: with 50 arms and 10 pulls the optimum is 6.714."
+        "noise of its finite trials: with 50 arms and 10 pulls the optimum is 6.714. UCB1 is as Auer et al. 2002 have it; the "
+        "papers' is a tuned one, whose figures are those of tuned UCB1 here."
     )
     text = "\n\n".join(["# RL² tables", *(markdown(kind, table) for kind, table in tables.items()), note]) + "\n"
     given.out.mkdir(parents=True, exist_ok=True)

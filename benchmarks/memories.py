@@ -1,11 +1,13 @@
 """Every memory on the same work: what it costs, what it holds, and what it learns on this project's own tasks.
 
-    python benchmarks/memories.py [cost|long|probes|learn …]      writes benchmarks/results/memories.json
+    python benchmarks/memories.py [act|cost|long|probes|learn …]      writes benchmarks/results/memories.json
 
-`cost`: one PPO update of RL² on bandits of 100 and 512 pulls, CPU-seconds per million environment steps, living apart.
-`long`: trials of 4,096 pulls, sixteen at a time in minibatches of four, with activations recomputed every 256 steps; and peak
-memory. `probes`: the recipe's own preset on each probe; score as a share of the exact optimum. `learn`: the same budget of
-environment steps on three families; mean total with its 95 % interval over 10,000 test tasks, seed 0, and CPU-seconds.
+`act`: microseconds of a step of acting, eight agents side by side, when the memory is empty and when it is as full as it gets
+(a transformer's ring of so many steps). `cost`: one PPO update of RL² on bandits of 100 and 512 pulls, CPU-seconds per million
+environment steps, living apart. `long`: trials of 4,096 pulls, sixteen at a time in minibatches of four, with activations
+recomputed every 256 steps; and peak memory. `probes`: the recipe's own preset on each probe; score as a share of the exact
+optimum. `learn`: the same budget of environment steps on three families; mean total with its 95 % interval over 10,000 test
+tasks, seed 0, and CPU-seconds.
 Each case is a process of its own with one XLA thread; memories have 64 units and one layer (32 units on probes).
 """
 
@@ -26,7 +28,37 @@ RESULTS = Path(__file__).parent / "results" / "memories.json"
 MEMORIES = ("gru", "lstm", "mingru", "s5", "gdn", "transformer")
 PROBES = ("probe-reward", "probe-observation", "probe-cost", "probe-across", "probe-alike")
 LEARN = {"bandit-k5-n10": 4_000_000, "grid-navi": 4_000_000, "bandit-k5-n100": 6_000_000}
-KINDS = ("cost", "long", "probes", "learn")
+CONTEXTS = (128, 512)
+KINDS = ("act", "cost", "long", "probes", "learn")
+
+
+def act(memory: str, context: int) -> dict[str, Any]:
+    """Microseconds a step and agent, least of five repetitions."""
+    import jax
+    import jax.numpy as jnp
+
+    from innerloop.core import Box, Discrete, Plan, Spaces, birth
+    from innerloop.inner.recurrent import Recurrent
+
+    agents, steps = 8, 64
+    spaces = Spaces(Box((2,), -1.0, 1.0), Discrete(5))
+    inner = Recurrent(Plan(1, context, agents), spaces, memory=memory, context=context)
+    meta = inner.init(jax.random.key(0))
+    step = birth(spaces, jnp.zeros((agents, 2)), agents)
+    later = step._replace(born=jnp.zeros(agents, bool), first=jnp.zeros(agents, bool))
+
+    def one(fast: Any, _: None) -> tuple[Any, Any]:
+        fast = inner.observe(meta, fast, later)
+        return fast, inner.decide(meta, fast, later.obs).dist.logits
+
+    empty = inner.begin(meta, jax.random.key(0))
+    full = jax.jit(lambda fast: jax.lax.scan(one, fast, None, context)[0])(empty)
+    run = jax.jit(lambda fast: jax.lax.scan(one, fast, None, steps)[1])
+    found = {}
+    for name, fast in (("empty", empty), ("full", full)):
+        _, least = _least(lambda fast=fast: [run(fast) for _ in range(20)], 5)
+        found[f"{name}_microseconds"] = round(least / (20 * steps * agents) * 1e6, 2)
+    return found
 
 
 def cost(memory: str, tasks: str, repeats: int = 2, **settings: Any) -> dict[str, Any]:
@@ -101,6 +133,8 @@ def _least(work: Any, repeats: int) -> tuple[float, float]:
 
 def cases(kind: str, memory: str) -> dict[str, dict[str, Any]]:
     """{name: arguments} of the measurements of one kind."""
+    if kind == "act":
+        return {f"context {c}": {"context": c} for c in (CONTEXTS if memory == "transformer" else CONTEXTS[:1])}
     if kind == "cost":
         batches = {"meta_batch": 256, "outer.minibatches": 4}
         return {f"bandit-k5-n{n}": {"tasks": f"bandit-k5-n{n}", **batches} for n in (100, 512)}
@@ -114,18 +148,21 @@ def cases(kind: str, memory: str) -> dict[str, dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("kinds", nargs="*", choices=[*KINDS, []], default=KINDS)
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}; default: all")
     parser.add_argument("--memories", nargs="+", choices=MEMORIES, default=MEMORIES)
     parser.add_argument("--case", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.case:
         kind, memory, name = args.case
-        print(json.dumps((cost if kind in ("cost", "long") else learn)(memory, **cases(kind, memory)[name])))
+        measure = {"act": act, "cost": cost, "long": cost}.get(kind, learn)
+        print(json.dumps(measure(memory, **cases(kind, memory)[name])))
         return
     from innerloop.run.folder import versions
 
     machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "threads": 1}
-    for kind in args.kinds:
+    if unknown := set(args.kinds) - set(KINDS):
+        parser.error(f"unknown: {', '.join(unknown)}; accepted: {', '.join(KINDS)}")
+    for kind in args.kinds or KINDS:
         for memory in args.memories:
             for name in cases(kind, memory):
                 words = [sys.executable, __file__, "--case", kind, memory, name]

@@ -93,6 +93,8 @@ def memories(measured: dict[str, Any]) -> str:
     """The Markdown of what each memory costs and learns: a row for each measurement, a column for each memory."""
 
     def cell(kind: str, row: dict[str, Any]) -> str:
+        if kind == "act":
+            return f"{row['empty_microseconds']:.1f}, {row['full_microseconds']:.1f}"
         if kind == "probes":
             return f"{row['of_optimum']:.2f}"
         if kind == "learn":
@@ -102,12 +104,18 @@ def memories(measured: dict[str, Any]) -> str:
         return f"{whole} ({row['peak_gib']:.1f} GiB)" if kind == "long" else f"{whole} ({row['of_which_living']:.1f})"
 
     lines = []
-    heads = {"cost": "CPU-s a million steps", "long": "the same", "probes": "share of the optimum", "learn": "total (CPU-s)"}
+    heads = {
+        "act": "µs a step: empty, full",
+        "cost": "CPU-s a million steps",
+        "long": "the same",
+        "probes": "share of the optimum",
+        "learn": "total (CPU-s)",
+    }
     for kind, head in heads.items():
         for name, found in measured.get(kind, {}).items():
+            columns = list(dict.fromkeys(m for kind in heads for row in measured.get(kind, {}).values() for m in row))
             if not lines:
-                lines += [["measured", "on", *found], ["---", "---", *["---:"] * len(found)]]
-            columns = lines[0][2:]
+                lines += [["measured", "on", *columns], ["---", "---", *["---:"] * len(columns)]]
             lines.append([head, f"`{name}`", *(cell(kind, found[m]) if m in found else "–" for m in columns)])
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n" if lines else _NONE["en"] + "\n"
 

@@ -153,7 +153,8 @@ def _table(returns: np.ndarray, drawn: Any) -> list[dict[str, Any]]:
     for i in range(min(SHOWN, len(returns))):
         params = np.concatenate([np.ravel(x[i]) for x in jax.tree.leaves(drawn.params)] or [np.zeros(0)])
         text = ", ".join(f"{x:.3g}" for x in params[:6]) + (" …" if params.size > 6 else "")
-        rows.append({"task": int(drawn.index[i]), "params": text, "returns": [float(x) for x in returns[i]]})
+        shown = [float(x) if np.isfinite(x) else None for x in returns[i]]  # None: no stream finished that unit
+        rows.append({"task": int(drawn.index[i]), "params": text, "returns": shown})
     return rows
 
 

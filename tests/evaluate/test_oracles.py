@@ -17,7 +17,9 @@ def test_a_shipped_reference_is_complete(name):
         assert [row["experience"] for row in baseline["curve"]] == list(range(reference["trial"]))
         total = baseline["total"]
         assert total["lo"] <= total["mean"] <= total["hi"]
-        assert sum(row["mean"] for row in baseline["curve"]) == pytest.approx(total["mean"], abs=1e-4)
+        assert sum(row["mean"] for row in baseline["curve"]) == pytest.approx(
+            total["mean"], abs=max(1e-4, 5e-7 * reference["trial"])
+        )
         assert all(row["lo"] <= row["mean"] <= row["hi"] for row in baseline["curve"])
 
 

@@ -145,3 +145,23 @@ def test_the_command_says_so_in_a_line(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(api, "train", diverging)
     assert cli.main(["train", "rl2", "--tasks", "bandit-k2-n5"]) == 1
     assert capsys.readouterr().err == "innerloop train: 20 updates in a row were not finite.\n"
+
+
+def test_an_evaluation_with_an_incomplete_task_is_kept_and_says_so(tmp_path, monkeypatch):
+    """Twenty minutes of simulation once ended in an error, since JSON knows no NaN."""
+    from innerloop import api, evaluation
+
+    class Holed(evaluation.Evaluator):
+        def __call__(self, *args):
+            returns, drawn = super().__call__(*args)
+            returns[1, -1] = np.nan
+            return returns, drawn
+
+    monkeypatch.setattr(evaluation, "Evaluator", Holed)
+    small = {"meta_batch": 4, "held_out": 2, "evaluations": 1, "outer.minibatches": 2, "inner.width": 4}
+    run = api.train("rl2", tasks="bandit-k2-n5", steps=20, out=tmp_path / "run", settings=small, quiet=True)
+    result = run.evaluate(tasks=6, baselines=False)
+    assert result["incomplete"] == 1 and all(np.isfinite(p["mean"]) for p in result["curve"])
+    kept = read_json(run.path / "evaluation.json")
+    assert kept["per_task"][1]["returns"][-1] is None and None not in kept["per_task"][0]["returns"]
+    assert run.report().is_file()

@@ -1,6 +1,8 @@
 """XLand: rulesets that are distinct and split by id, and the package's own environment behind them."""
 
 import importlib.util
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -74,6 +76,16 @@ def test_codes_are_the_packages():
     assert rules.AgentHoldRule(tile=a, prod_tile=made).encode().tolist() == [1, 3, 1, 5, 3, 0, 0]
     assert rules.AgentNearRule(tile=a, prod_tile=made).encode().tolist() == [2, 3, 1, 5, 3, 0, 0]
     assert rules.TileNearRule(tile_a=a, tile_b=b, prod_tile=made).encode().tolist() == [3, 3, 1, 4, 2, 5, 3]
+
+
+@needs_package
+def test_the_package_may_be_imported_first_within_a_trace():
+    code = (
+        "import jax; from innerloop.tasks.names import family; from innerloop.tasks import xland; xland.DRAWN = 20\n"
+        "env = family('xland-trivial'); task = jax.tree.map(lambda x: x[0], env.sample(jax.random.key(0), 1))\n"
+        "jax.eval_shape(env.reset, task, jax.random.key(1)); jax.eval_shape(env.reset, task, jax.random.key(1))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @needs_package

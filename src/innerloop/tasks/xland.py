@@ -71,7 +71,8 @@ class Rules(NamedTuple):
 def _package() -> Any:
     """The package, imported when it is first needed."""
     try:
-        return importlib.import_module("xminigrid")
+        with jax.ensure_compile_time_eval():  # its modules make arrays, which must not be born inside a trace
+            return importlib.import_module("xminigrid")
     except ImportError:
         raise ValueError("xland families need the package xminigrid: pip install 'innerloop[xland]'") from None
 

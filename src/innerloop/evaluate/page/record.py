@@ -315,6 +315,6 @@ def _per_task(value: object) -> Iterator[TaskResult]:
         if not isinstance(item, dict) or not isinstance(item.get("returns"), list):
             continue
         returns = tuple(r for r in map(number, item["returns"]) if r is not None)
-        if returns:
+        if returns and len(returns) == len(item["returns"]):  # a task that did not give every unit's return is not drawn
             params = item.get("params")
             yield TaskResult(str(item.get("task", position)), "" if params is None else str(params), returns)

@@ -86,14 +86,7 @@ class Attention(Cell):
         y += jnp.einsum("ngts,nsgd->ntgd", weight[..., window:], v)
         y = jnp.moveaxis(y, 1, 0).reshape(steps, y.shape[0], -1)
         age = place[:, -1] + 1
-        ahead = jnp.mod(age[:, None] - 1 - slots, window)  # [N, W], steps from the slot's position to the last
-        source = steps - 1 - ahead
-        new = (source >= 0)[..., None, None]
-        pick = jnp.maximum(source, 0)[..., None, None]
-        ring = [
-            jnp.where(new, jnp.take_along_axis(x, pick, axis=1).astype(o.dtype), o)
-            for x, o in ((k, cache.keys), (v, cache.values))
-        ]
+        ring = [_kept(x, new.astype(x.dtype), age) for x, new in ((cache.keys, k), (cache.values, v))]
         return Cache(*ring, age), dense(self.out, y)
 
 
@@ -105,3 +98,15 @@ def _rotate(x: Array, place: Array) -> Array:
     cos, sin = jnp.cos(angle).astype(x.dtype), jnp.sin(angle).astype(x.dtype)
     a, b = x[..., :half], x[..., half:]
     return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)
+
+
+def _kept(ring: Array, new: Array, age: Array) -> Array:
+    """`ring` [N, W, ...] with the last of `new` [N, T, ...] in their slots; the trial is then `age` [N] steps old."""
+    window, steps = ring.shape[1], new.shape[1]
+    if steps == 1:  # acting: touch one slot, not all
+        return ring.at[jnp.arange(ring.shape[0]), jnp.mod(age - 1, window)].set(new[:, 0])
+    slots = jnp.broadcast_to(jnp.arange(window), ring.shape[:2])
+    source = steps - 1 - jnp.mod(age[:, None] - 1 - slots, window)  # the row that belongs in the slot, if not negative
+    lead = (*ring.shape[:2], *(1,) * (ring.ndim - 2))
+    taken = jnp.take_along_axis(new, jnp.maximum(source, 0).reshape(lead), axis=1)
+    return jnp.where((source >= 0).reshape(lead), taken, ring)
