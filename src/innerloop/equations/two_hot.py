@@ -37,7 +37,7 @@ def two_hot(x: Array, bins: Array) -> Array:
 
 
 def mean_of(logits: Array, bins: Array) -> Array:
-    """The mean [...] of a classifier's distribution over bins; logits [..., bins]. Symmetric ones, of symmetric bins, give 0."""
+    """Mean [...] of a classifier's distribution over bins; logits [..., bins]. Symmetric ones, of symmetric bins, give 0."""
     p = jax.nn.softmax(logits)
     weighted = p * jnp.broadcast_to(bins, p.shape)
     half = bins.size // 2
