@@ -23,7 +23,8 @@ def symexp(x: Array) -> Array:
 def symlog_bins(limit: float, count: int) -> Array:
     """`count` bins [count] from −limit to limit, evenly spaced in symlog; with an odd count one is 0."""
     edge = symlog(jnp.asarray(limit, jnp.float32))
-    return symexp(jnp.linspace(-1.0, 1.0, count) * edge)
+    bins = symexp(jnp.linspace(-1.0, 1.0, count) * edge)
+    return 0.5 * (bins - jnp.flip(bins))  # symmetric to the last bit
 
 
 def two_hot(x: Array, bins: Array) -> Array:
@@ -37,7 +38,7 @@ def two_hot(x: Array, bins: Array) -> Array:
 
 
 def mean_of(logits: Array, bins: Array) -> Array:
-    """Mean [...] of a classifier's distribution over bins; logits [..., bins]. Symmetric ones, of symmetric bins, give 0."""
+    """The mean [...] of a classifier over bins; logits [..., bins]. Symmetric logits over symmetric bins give exactly 0."""
     p = jax.nn.softmax(logits)
     weighted = p * jnp.broadcast_to(bins, p.shape)
     half = bins.size // 2

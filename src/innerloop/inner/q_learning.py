@@ -71,8 +71,9 @@ class QLearning(Inner[tuple[()], Learned]):
         error = target - jnp.sum(_values(fast.weights, fast.seen) * taken, -1)
         size = jnp.maximum(jnp.sum(fast.seen**2, -1), 1.0)
         change = (self.lr * error / size)[:, None, None] * fast.seen[:, :, None] * taken[:, None, :]
-        learned = Learned(fast.weights + change, self._features(step.obs), fast.steps + 1)
-        anew = self.begin(meta, jax.random.key(0))._replace(seen=learned.seen, steps=jnp.ones_like(fast.steps))
+        seen = self._features(step.obs).astype(fast.seen.dtype)
+        learned = Learned(fast.weights + change, seen, fast.steps + 1)
+        anew = self.begin(meta, jax.random.key(0))._replace(seen=seen, steps=jnp.ones_like(fast.steps))
         return select(step.born, anew, learned)
 
     def decide(self, meta: tuple[()], fast: Learned, obs: Any) -> Decision:

@@ -94,12 +94,14 @@ class Recurrent(Inner[RecurrentMeta, Remembered]):
             obs, reward = meta.obs.standardise(obs), reward / meta.reward.std()[0]
         born = step.born[..., None]
         action = jnp.where(born, 0.0, encode(self.spaces.action, step.action))
-        flags = jnp.stack([reward, step.first, step.terminated], -1).astype(jnp.float32)
-        return jnp.concatenate([obs, action, flags], -1).astype(self.dtype)
+        flags = jnp.stack([reward, step.first, step.terminated], -1).astype(obs.dtype)
+        # "float32" is float64 where that is enabled: gradients are checked in it.
+        wide = jnp.result_type(float) if self.dtype == "float32" else self.dtype
+        return jnp.concatenate([obs, action, flags], -1).astype(wide)
 
     def observe(self, meta: RecurrentMeta, fast: Remembered, step: Step) -> Remembered:
         state, y = meta.cell.step(fast.state, self._inputs(meta, step), step.born)
-        return Remembered(state, y.astype(jnp.float32))
+        return Remembered(state, memories.wide(y))
 
     def decide(self, meta: RecurrentMeta, fast: Remembered, obs: Any) -> Decision:
         return self._decide(meta, fast.read)
@@ -115,7 +117,7 @@ class Recurrent(Inner[RecurrentMeta, Remembered]):
             state, ys = self._in_segments(meta, fast.state, xs, resets, size)
         else:
             state, ys = meta.cell.unroll(fast.state, xs, resets)
-        ys = ys.astype(jnp.float32)
+        ys = memories.wide(ys)
         return Remembered(state, ys[-1]), self._decide(meta, ys)
 
     def _in_segments(self, meta: RecurrentMeta, state: Any, xs: Array, resets: Array, size: int) -> tuple[Any, Array]:

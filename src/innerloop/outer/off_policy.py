@@ -53,16 +53,16 @@ class OffPolicy(Outer[Any, OffPolicyState]):
 
     lr: float = eqx.field(static=True, default=1e-3)  # Adam; AMAGO: 1e-4, with larger nets
     capacity: int = eqx.field(static=True, default=4096)  # trials in the memory; AMAGO: 20,000
-    batch: int = eqx.field(static=True, default=128)  # trials per gradient step
-    replays: int = eqx.field(static=True, default=8)  # gradient steps per update: the updates-to-data ratio
+    batch: int = eqx.field(static=True, default=256)  # trials per gradient step
+    replays: int = eqx.field(static=True, default=4)  # gradient steps per update: the updates-to-data ratio
     discount: float = eqx.field(static=True, default=0.99)  # AMAGO: 0.999 and others beside it
-    td_lambda: float = eqx.field(static=True, default=0.0)  # 0: one step; above, what the past did counts as what π does
+    td_lambda: float = eqx.field(static=True, default=0.8)  # AMAGO: 0, one step. Quicker, and biased by what past policies did
     explore: float = eqx.field(static=True, default=0.5)  # share of random actions: each life draws its own from U[0, this]
     ensemble: int = eqx.field(static=True, default=4)
     hidden: tuple[int, ...] = eqx.field(static=True, default=(64,))  # of the critics
     bins: int = eqx.field(static=True, default=65)
     limit: float = eqx.field(static=True, default=1000.0)  # returns beyond are clipped
-    follow: float = eqx.field(static=True, default=0.02)  # the target's share of the new at each step; AMAGO: 0.003
+    follow: float = eqx.field(static=True, default=0.05)  # the target's share of the new at each step; AMAGO: 0.003
     samples: int = eqx.field(static=True, default=4)  # actions that stand for π in V, in boxes
     clone_weight: float = eqx.field(static=True, default=1.0)  # of filtered behaviour cloning
     q_weight: float = eqx.field(static=True, default=0.0)  # of the online term, in units of the returns' deviation

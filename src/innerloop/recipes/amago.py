@@ -3,7 +3,7 @@
 initialise θ, critics, an empty memory of trials
 repeat: draw tasks; in each, live a trial with π_θ and some random actions; store it
         several times: draw trials from the memory; from one read-out h of the trial's memory
-            critics:  cross-entropy of Q(h_t, a_t) against two-hot r_t + γ V'(h_{t+1})
+            critics:  cross-entropy of Q(h_t, a_t) against two-hot λ-returns of r and V'
             actor:    − 1[Q(h_t, a_t) > V(h_t)] log π_θ(a_t | h_t)
 adapt:  live on; the memory does the learning
 """
@@ -22,7 +22,7 @@ from innerloop.tasks.family import Family
 _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by family
     "bandit": {"steps": 10_000_000},
     "grid-navi": {"steps": 5_000_000},
-    "probe": {"steps": 100_000, "inner": {"width": 32}, "outer": {"lr": 3e-3}},
+    "probe": {"steps": 250_000, "inner": {"width": 32}, "outer": {"lr": 3e-3}},
 }
 
 

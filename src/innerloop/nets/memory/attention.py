@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from innerloop.nets.layers import Dense
-from innerloop.nets.memory.cell import Cell, dense, product
+from innerloop.nets.memory.cell import Cell, dense, product, wide
 
 BLOCK = 64  # queries at once in `unroll`: bounds the scores to BLOCK × (window + BLOCK)
 
@@ -77,9 +77,8 @@ class Attention(Cell):
         fresh = (apart >= 0) & (apart < window) & (began[..., None] == began[:, None])
         scale = q.shape[-1] ** -0.5
         keys, values = (x.astype(q.dtype) for x in (cache.keys, cache.values))
-        scores = jnp.concatenate([jnp.einsum("ntgd,nwgd->ngtw", q, keys), jnp.einsum("ntgd,nsgd->ngts", q, k)], axis=-1).astype(
-            jnp.float32
-        )
+        old, new = jnp.einsum("ntgd,nwgd->ngtw", q, keys), jnp.einsum("ntgd,nsgd->ngts", q, k)
+        scores = wide(jnp.concatenate([old, new], axis=-1))
         seen = jnp.concatenate([kept, fresh], axis=-1)[:, None]
         weight = jax.nn.softmax(jnp.where(seen, scores * scale, -jnp.inf), axis=-1).astype(q.dtype)
         y = jnp.einsum("ngtw,nwgd->ntgd", weight[..., :window], values)

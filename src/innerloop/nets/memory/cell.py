@@ -47,6 +47,11 @@ def along(vector: Array, y: Array) -> Array:
     return jnp.broadcast_to(vector.astype(y.dtype), y.shape)
 
 
+def wide(x: Array) -> Array:
+    """In float32 at least: in float64 where that is enabled, for gradients are checked in it."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
 def dense(layer: Dense, x: Array) -> Array:
     """`layer` applied in the type of x."""
     y = product(x, layer.weight)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from innerloop.nets.layers import Dense
-from innerloop.nets.memory.cell import Cell, along, dense, emptied, product
+from innerloop.nets.memory.cell import Cell, along, dense, emptied, product, wide
 
 BLOCK = 32  # steps solved at once in `unroll`
 
@@ -73,9 +73,9 @@ class GatedDeltaNet(Cell):
         """q, k, v [..., G, D] and log α, β [..., G], float32; gate [..., H]."""
         q, k, v, gate = jnp.split(product(x, self.qkvg), 4, axis=-1)
         heads = self.heads
-        q, k, v = (y.astype(jnp.float32).reshape(*y.shape[:-1], heads, -1) for y in (q, k, v))
+        q, k, v = (wide(y).reshape(*y.shape[:-1], heads, -1) for y in (q, k, v))
         q, k = (_unit(jax.nn.silu(y)) for y in (q, k))
-        rates = product(x, self.rates).astype(jnp.float32)
+        rates = wide(product(x, self.rates))
         rate, strength = jnp.split(rates + along(self.rate_bias, rates), 2, axis=-1)
         return q, k, v, gate, -along(jnp.exp(self.log_decay), rate) * jax.nn.softplus(rate), jax.nn.sigmoid(strength)
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from innerloop.nets.layers import Dense
-from innerloop.nets.memory.cell import Cell, along, dense, emptied, product, recurrence
+from innerloop.nets.memory.cell import Cell, along, dense, emptied, product, recurrence, wide
 
 
 class MinGRU(Cell):
@@ -38,7 +38,7 @@ class MinGRU(Cell):
         return h[-1], self._read(h, xs)
 
     def _terms(self, x: Array) -> tuple[Array, Array]:
-        y = product(x, self.gates).astype(jnp.float32)
+        y = wide(product(x, self.gates))
         gate, u = jnp.split(y + along(self.bias, y), 2, axis=-1)
         z = jax.nn.sigmoid(gate)
         return 1.0 - z, z * jnp.where(u >= 0, u + 0.5, jax.nn.sigmoid(u))

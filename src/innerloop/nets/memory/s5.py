@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from innerloop.nets.layers import Dense
-from innerloop.nets.memory.cell import Cell, along, dense, emptied, recurrence
+from innerloop.nets.memory.cell import Cell, along, dense, emptied, recurrence, wide
 
 
 class S5(Cell):
@@ -58,7 +58,7 @@ class S5(Cell):
     def _terms(self, x: Array) -> tuple[Array, Array]:
         rate = jax.lax.complex(-jnp.exp(self.log_decay), self.frequency)
         decay = jnp.exp(rate * jnp.exp(self.log_time))
-        x = x.astype(jnp.float32)
+        x = wide(x)
         gain = jax.lax.complex(x @ self.b[0], x @ self.b[1])
         return along(decay, gain), along((decay - 1.0) / rate, gain) * gain
 

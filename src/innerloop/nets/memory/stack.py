@@ -15,7 +15,7 @@ from jax import Array
 
 from innerloop.nets.layers import Dense
 from innerloop.nets.memory.attention import Attention
-from innerloop.nets.memory.cell import Cell, along, dense
+from innerloop.nets.memory.cell import Cell, along, dense, wide
 from innerloop.nets.memory.gated_deltanet import GatedDeltaNet
 from innerloop.nets.memory.gru import GRU
 from innerloop.nets.memory.lstm import LSTM
@@ -104,5 +104,5 @@ class Stack(Cell):
 
 def _rms(x: Array, scale: Array) -> Array:
     """RMSNorm, in float32."""
-    wide = x.astype(jnp.float32)
-    return (wide * jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + 1e-6) * along(scale, wide)).astype(x.dtype)
+    y = wide(x)
+    return (y * jax.lax.rsqrt(jnp.mean(y * y, axis=-1, keepdims=True) + 1e-6) * along(scale, y)).astype(x.dtype)
