@@ -222,7 +222,7 @@ def test_rl2_with_ppo_estimates_the_gradient_of_the_trials_return():
                 dist = jax.tree.map(stack, one.dist, two.dist)
                 actions, rewards = jnp.array([a, b]).reshape(1, 2, 1), jnp.array([r, s], float).reshape(1, 2, 1)
                 life = recorded(inner.plan, actions, rewards, dist.log_prob(actions), dist, stack(one.value, two.value))
-                life = life._replace(start=jnp.zeros((1, 4)))
+                life = life._replace(start=inner.begin(meta, jax.random.key(0)))
                 batch = jax.tree.map(lambda x: x[None], life)
                 state = outer.init(inner, meta, None, batch, jax.random.key(0))
                 advantage, _, _ = outer.advantages(inner, state, batch)
