@@ -7,7 +7,14 @@ from innerloop import evaluate as evaluate
 from innerloop.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from innerloop.api import Run as Run, digest as digest, report as report, resume as resume, train as train
+    from innerloop.api import (
+        Run as Run,
+        digest as digest,
+        record as record,
+        report as report,
+        resume as resume,
+        train as train,
+    )
 
 
 class _Verb(ModuleType):
@@ -22,7 +29,7 @@ class _Verb(ModuleType):
 
 evaluate.__class__ = _Verb
 
-__all__ = ["Run", "__version__", "digest", "evaluate", "report", "resume", "train"]
+__all__ = ["Run", "__version__", "digest", "evaluate", "record", "report", "resume", "train"]
 
 
 def __getattr__(name: str) -> Any:

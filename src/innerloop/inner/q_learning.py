@@ -26,7 +26,9 @@ class Learned(NamedTuple):
 
 
 class QLearning(Inner[tuple[()], Learned]):
-    """One step of Q-learning after every environment step; ε-greedy, with ε falling linearly over the life."""
+    """One step of Q-learning after every environment step; ε-greedy, with ε falling linearly over the life. What is credited
+    is the last action by the next observation's values: where observations hide what was done before (probe-across), it
+    does not get better."""
 
     plan: Plan = eqx.field(static=True)
     spaces: Spaces = eqx.field(static=True)
