@@ -26,6 +26,7 @@ steps, one episode, 80 goals to train and 20 to test.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -134,13 +135,13 @@ class _Dark(Family):
     def _shown(self, stand: Stand) -> tuple[Stand, Array]:
         return stand, stand.x * self.side + stand.y
 
+    @abstractmethod
     def _paid(self, params: Array, cell: Array, earned: Array) -> Array:
         """The reward, int32, on entering `cell` [2] after `earned` in this episode."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _aim(self, params: Array, earned: Array) -> tuple[Array, Array]:
         """Where to go next, int32 [..., 2], and whether there is nothing left to earn, bool [...]; params [..., *]."""
-        raise NotImplementedError
 
     def optimal(self, task: Task, obs: Any, time: Any, earned: Any) -> Array:
         """Every shortest way to what pays next, also where the episode is too short for it; any action when all is earned."""
