@@ -21,7 +21,7 @@ from innerloop.tasks.family import Family
 _TEN = {"meta_batch": 2048, "steps": 10_000_000, "outer": {"discount": 1.0, "gae_lambda": 0.8, "entropy_weight": 0.02}}
 _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by family
     # An entropy bonus that is high at first and gone at the end: with a constant one of 0.01 the policy was all but fixed
-    # before it had learned to use what it finds out (100 pulls, 12 M steps: 73.9, and 76.7 so).
+    # before it had learned to use what it finds out (100 pulls, one seed of 12 M steps each: 73.9, and 76.7 so).
     "bandit": {
         "meta_batch": 1024,
         "steps": 60_000_000,
