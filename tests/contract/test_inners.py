@@ -264,4 +264,4 @@ def test_a_restart_ends_every_chunk_with_its_episodes(case: Case, restart: bool)
 
 
 def test_a_task_is_nothing_but_its_index_and_parameters():
-    assert Task._fields == ("index", "params") and Cursor._fields == ("fast", "world", "step")
+    assert Task._fields == ("index", "params") and Cursor._fields == ("fast", "world", "step", "episode")
