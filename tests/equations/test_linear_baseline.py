@@ -1,5 +1,6 @@
 """The linear baseline is the papers' regression on [o, o², t, t², t³, 1], well-conditioned in float32."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -81,6 +82,17 @@ def test_the_fit_is_finite_and_explains_what_dependent_features_can(seed):
     explained = 1 - np.var(returns.reshape(-1) - value) / np.var(returns)
     best = 1 - np.var(returns.reshape(-1) - reference(obs, returns, time)) / np.var(returns)
     assert best - 0.02 < explained < best + 1e-3
+
+
+def test_fits_side_by_side_are_finite():
+    """As lives are lived: mapped. There a maximum over numbers that are none came out as a number, and passed for small."""
+    key_rank, key_mix, key_target = jax.random.split(jax.random.key(0), 3)
+    design = jax.random.normal(key_rank, (20, 600, 60)) @ jax.random.normal(key_mix, (20, 60, 254))
+    target = 50.0 * jax.random.normal(key_target, (20, 600))
+    for mapped in (jax.vmap(fit), jax.jit(jax.vmap(fit))):
+        residual = np.asarray(target - mapped(design, target))
+        assert np.isfinite(residual).all()
+        assert (residual.var(1) < target.var(1)).all()
 
 
 def test_advantages_with_lambda_1_are_the_returns_less_the_fit_standardised():

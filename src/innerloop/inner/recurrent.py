@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from innerloop.core import Decision, Inner, Lifetime, Plan, Spaces, Step
-from innerloop.core.spaces import encode, width
+from innerloop.core.spaces import encode, width, zeros
 from innerloop.nets import memory as memories
 from innerloop.nets.layers import Dense, Head
 from innerloop.nets.moments import Moments
@@ -29,6 +29,7 @@ class RecurrentMeta(NamedTuple):
     value: Dense
     obs: Moments | None = None  # statistics of observations and rewards, where the inner normalises
     reward: Moments | None = None
+    embed: Dense | None = None  # before the memory
 
 
 class Remembered(NamedTuple):
@@ -36,6 +37,7 @@ class Remembered(NamedTuple):
 
     state: Any
     read: Array
+    before: Any = None  # the observation last seen, where that is fed in again
 
 
 class Recurrent(Inner[RecurrentMeta, Remembered]):
@@ -54,6 +56,8 @@ class Recurrent(Inner[RecurrentMeta, Remembered]):
     dtype: str = eqx.field(static=True, default="float32")  # of the memory's products
     reward_scale: float = eqx.field(static=True, default=1.0)  # multiplies the reward that is fed in
     normalise: bool = eqx.field(static=True, default=False)  # observations and rewards, by their running statistics
+    transition: bool = eqx.field(static=True, default=False)  # feed also the observation that the previous action was taken in
+    embed: int = eqx.field(static=True, default=0)  # units of a GELU layer before the memory; 0: none
     std: float = eqx.field(static=True, default=0.5)  # initial, in units of the action space; Box actions only
 
     def check(self) -> None:
@@ -67,19 +71,23 @@ class Recurrent(Inner[RecurrentMeta, Remembered]):
 
     def init(self, key: Array) -> RecurrentMeta:
         key_cell, key_policy, key_value = jax.random.split(key, 3)
-        inputs = width(self.spaces.obs) + width(self.spaces.action) + 3
+        inputs = width(self.spaces.obs) * (1 + self.transition) + width(self.spaces.action) + 3
+        embed = Dense.init(jax.random.fold_in(key_cell, 1), inputs, self.embed) if self.embed else None
+        inputs = self.embed or inputs
         return RecurrentMeta(
             memories.make(self.memory, key_cell, inputs, self.width, self.layers, self.heads),
             Head.init(key_policy, self.width, self.spaces.action, scale=0.1, std=self.std),
             Dense.init(key_value, self.width, 1, scale=0.1),
             Moments.empty(width(self.spaces.obs)) if self.normalise else None,
             Moments.empty(1) if self.normalise else None,
+            embed,
         )
 
     def begin(self, meta: RecurrentMeta, key: Array) -> Remembered:
         lead = (self.plan.streams,)
         state = meta.cell.empty(lead, self.context or self.plan.chunks * self.plan.steps)
-        return Remembered(state, jnp.zeros((*lead, self.width)))
+        before = zeros(self.spaces.obs, lead) if self.transition else None
+        return Remembered(state, jnp.zeros((*lead, self.width)), before)
 
     def absorb(self, meta: RecurrentMeta, lives: Lifetime) -> RecurrentMeta:
         if meta.obs is None or meta.reward is None:
@@ -88,20 +96,26 @@ class Recurrent(Inner[RecurrentMeta, Remembered]):
         obs = meta.obs.absorb(encode(self.spaces.obs, rows.step.obs), rows.mask)
         return meta._replace(obs=obs, reward=meta.reward.absorb(rows.reward[..., None], rows.mask))
 
-    def _inputs(self, meta: RecurrentMeta, step: Step) -> Array:
+    def _inputs(self, meta: RecurrentMeta, step: Step, before: Any) -> Array:
+        """`before`: the observations of one step earlier, where `transition`."""
         obs, reward = encode(self.spaces.obs, step.obs), step.reward * self.reward_scale
         if meta.obs is not None and meta.reward is not None:
             obs, reward = meta.obs.standardise(obs), reward / meta.reward.std()[0]
         born = step.born[..., None]
+        if self.transition:
+            left = encode(self.spaces.obs, before)
+            left = left if meta.obs is None else meta.obs.standardise(left)
+            obs = jnp.concatenate([obs, jnp.where(born, 0.0, left)], -1)
         action = jnp.where(born, 0.0, encode(self.spaces.action, step.action))
         flags = jnp.stack([reward, step.first, step.terminated], -1).astype(obs.dtype)
         # "float32" is float64 where that is enabled: gradients are checked in it.
         wide = jnp.result_type(float) if self.dtype == "float32" else self.dtype
-        return jnp.concatenate([obs, action, flags], -1).astype(wide)
+        x = jnp.concatenate([obs, action, flags], -1).astype(wide)
+        return x if meta.embed is None else jax.nn.gelu(memories.dense(meta.embed, x))
 
     def observe(self, meta: RecurrentMeta, fast: Remembered, step: Step) -> Remembered:
-        state, y = meta.cell.step(fast.state, self._inputs(meta, step), step.born)
-        return Remembered(state, memories.wide(y))
+        state, y = meta.cell.step(fast.state, self._inputs(meta, step, fast.before), step.born)
+        return Remembered(state, memories.wide(y), step.obs if self.transition else None)
 
     def decide(self, meta: RecurrentMeta, fast: Remembered, obs: Any) -> Decision:
         return self._decide(meta, fast.read)
@@ -111,14 +125,18 @@ class Recurrent(Inner[RecurrentMeta, Remembered]):
 
     def unroll(self, meta: RecurrentMeta, fast: Remembered, steps: Step) -> tuple[Remembered, Decision]:
         """All read-outs in one product, and within the cell whatever does not wait for the state before."""
-        xs, resets = self._inputs(meta, steps), steps.born
+        before, last = None, None
+        if self.transition:
+            before = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[:-1]]), fast.before, steps.obs)
+            last = jax.tree.map(lambda x: x[-1], steps.obs)
+        xs, resets = self._inputs(meta, steps, before), steps.born
         size = self.segment or xs.shape[0]
         if size < xs.shape[0]:
             state, ys = self._in_segments(meta, fast.state, xs, resets, size)
         else:
             state, ys = meta.cell.unroll(fast.state, xs, resets)
         ys = memories.wide(ys)
-        return Remembered(state, ys[-1]), self._decide(meta, ys)
+        return Remembered(state, ys[-1], last), self._decide(meta, ys)
 
     def _in_segments(self, meta: RecurrentMeta, state: Any, xs: Array, resets: Array, size: int) -> tuple[Any, Array]:
         """Only the state at each segment's begin is kept for the gradient; the rest is computed again."""
