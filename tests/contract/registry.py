@@ -125,7 +125,7 @@ def _beside(methods: list[Case]) -> Iterator[Case]:
             if _kind(inner) not in seen and _suits_family(inner):
                 yield Case(f"{name}/{case.family.name}", inner, case.family, case.recipe)
                 seen.add(_kind(inner))
-        for field in ("normalise", "normalise_obs", "first_order"):
+        for field in ("normalise", "normalise_obs", "first_order", "transition"):
             if getattr(case.inner, field, None) is False and (_kind(case.inner), field) not in seen:
                 inner = replace(case.inner, **{field: True})
                 yield Case(f"{case.name}, {field}", inner, case.family, replace(case.recipe, inner=inner))

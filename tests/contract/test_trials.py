@@ -90,6 +90,7 @@ def test_a_trial_ends_with_its_last_episode(life):
 
 CASES = [(memory, {"segment": 0 if memory == "gru" else 17}) for memory in MEMORIES]
 CASES += [("gru", {"segment": 16, "truncate": True}), ("transformer", {"context": 5})]
+CASES += [("gdn", {"segment": 17, "transition": True, "embed": 6})]
 
 
 @pytest.mark.parametrize(("memory", "options"), CASES, ids=str)

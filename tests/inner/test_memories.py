@@ -1,5 +1,7 @@
 """What memories take in, what the forgetful keep, and that the random baseline is random."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,6 +43,24 @@ def test_at_birth_there_is_no_previous_action():
     born = STEP._replace(born=jnp.ones(1, bool))
     one, two = (INNER.observe(META, FAST, born._replace(action=jnp.array([a], jnp.int32))).read for a in (0, 2))
     np.testing.assert_array_equal(one, two)
+
+
+def test_a_transition_is_fed_in_whole_on_request():
+    """With the observation that the previous action was taken in; at birth there is none."""
+    inner = replace(INNER, transition=True, embed=5)
+    meta = inner.init(jax.random.key(0))
+    fast = inner.begin(meta, jax.random.key(0))
+    ahead = [inner.observe(meta, fast, STEP._replace(obs=jnp.full((1, 2), x))) for x in (0.0, 0.9)]
+    one, two = (inner.observe(meta, fast._replace(before=f.before), STEP).read for f in ahead)
+    assert np.abs(one - two).max() > 1e-4
+    born = STEP._replace(born=jnp.ones(1, bool))
+    one, two = (inner.observe(meta, fast._replace(before=f.before), born).read for f in ahead)
+    np.testing.assert_array_equal(one, two)
+
+
+def test_sizes_below_0_are_refused():
+    with pytest.raises(ValueError, match="inner.embed is -1; it must be at least 0"):
+        replace(INNER, embed=-1).check()
 
 
 @pytest.mark.parametrize("every", ["episode", "step"])

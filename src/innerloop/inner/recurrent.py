@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from innerloop.core import Decision, Inner, Lifetime, Plan, Spaces, Step
-from innerloop.core.spaces import encode, width, zeros
+from innerloop.core import Decision, Inner, Lifetime, Plan, Spaces, Step, accept, at_least
+from innerloop.core.spaces import encode, width
 from innerloop.nets import memory as memories
 from innerloop.nets.layers import Dense, Head
 from innerloop.nets.moments import Moments
@@ -37,7 +37,7 @@ class Remembered(NamedTuple):
 
     state: Any
     read: Array
-    before: Any = None  # the observation last seen, where that is fed in again
+    before: Any = None  # the observation last taken in, encoded [N, O], where it is fed in once more
 
 
 class Recurrent(Inner[RecurrentMeta, Remembered]):
@@ -62,10 +62,9 @@ class Recurrent(Inner[RecurrentMeta, Remembered]):
 
     def check(self) -> None:
         memories.check(self.memory, self.width, self.layers, self.heads)
-        if self.dtype not in DTYPES:
-            raise ValueError(f"inner.dtype is {self.dtype!r}; accepted: {', '.join(DTYPES)}.")
-        if min(self.context, self.segment) < 0:
-            raise ValueError(f"inner.context ({self.context}) and inner.segment ({self.segment}) must be at least 0.")
+        accept("inner.dtype", self.dtype, DTYPES)
+        for name in ("context", "segment", "embed"):
+            at_least(f"inner.{name}", getattr(self, name), 0)
         if self.truncate and not self.segment:
             raise ValueError("inner.truncate cuts gradients between segments; set inner.segment to their length in steps.")
 
@@ -86,7 +85,7 @@ class Recurrent(Inner[RecurrentMeta, Remembered]):
     def begin(self, meta: RecurrentMeta, key: Array) -> Remembered:
         lead = (self.plan.streams,)
         state = meta.cell.empty(lead, self.context or self.plan.chunks * self.plan.steps)
-        before = zeros(self.spaces.obs, lead) if self.transition else None
+        before = jnp.zeros((*lead, width(self.spaces.obs)), jnp.float32) if self.transition else None
         return Remembered(state, jnp.zeros((*lead, self.width)), before)
 
     def absorb(self, meta: RecurrentMeta, lives: Lifetime) -> RecurrentMeta:
@@ -96,16 +95,18 @@ class Recurrent(Inner[RecurrentMeta, Remembered]):
         obs = meta.obs.absorb(encode(self.spaces.obs, rows.step.obs), rows.mask)
         return meta._replace(obs=obs, reward=meta.reward.absorb(rows.reward[..., None], rows.mask))
 
-    def _inputs(self, meta: RecurrentMeta, step: Step, before: Any) -> Array:
-        """`before`: the observations of one step earlier, where `transition`."""
-        obs, reward = encode(self.spaces.obs, step.obs), step.reward * self.reward_scale
-        if meta.obs is not None and meta.reward is not None:
-            obs, reward = meta.obs.standardise(obs), reward / meta.reward.std()[0]
+    def _see(self, meta: RecurrentMeta, obs: Any) -> Array:
+        x = encode(self.spaces.obs, obs)
+        return x if meta.obs is None else meta.obs.standardise(x)
+
+    def _inputs(self, meta: RecurrentMeta, step: Step, obs: Array, before: Array | None) -> Array:
+        """`obs` [..., N, O]: what `_see` makes of the step's; `before`: of those one step earlier, where `transition`."""
+        reward = step.reward * self.reward_scale
+        if meta.reward is not None:
+            reward = reward / meta.reward.std()[0]
         born = step.born[..., None]
-        if self.transition:
-            left = encode(self.spaces.obs, before)
-            left = left if meta.obs is None else meta.obs.standardise(left)
-            obs = jnp.concatenate([obs, jnp.where(born, 0.0, left)], -1)
+        if before is not None:
+            obs = jnp.concatenate([obs, jnp.where(born, 0.0, before)], -1)
         action = jnp.where(born, 0.0, encode(self.spaces.action, step.action))
         flags = jnp.stack([reward, step.first, step.terminated], -1).astype(obs.dtype)
         # "float32" is float64 where that is enabled: gradients are checked in it.
@@ -114,8 +115,9 @@ class Recurrent(Inner[RecurrentMeta, Remembered]):
         return x if meta.embed is None else jax.nn.gelu(memories.dense(meta.embed, x))
 
     def observe(self, meta: RecurrentMeta, fast: Remembered, step: Step) -> Remembered:
-        state, y = meta.cell.step(fast.state, self._inputs(meta, step, fast.before), step.born)
-        return Remembered(state, memories.wide(y), step.obs if self.transition else None)
+        obs = self._see(meta, step.obs)
+        state, y = meta.cell.step(fast.state, self._inputs(meta, step, obs, fast.before), step.born)
+        return Remembered(state, memories.wide(y), obs if self.transition else None)
 
     def decide(self, meta: RecurrentMeta, fast: Remembered, obs: Any) -> Decision:
         return self._decide(meta, fast.read)
@@ -125,11 +127,10 @@ class Recurrent(Inner[RecurrentMeta, Remembered]):
 
     def unroll(self, meta: RecurrentMeta, fast: Remembered, steps: Step) -> tuple[Remembered, Decision]:
         """All read-outs in one product, and within the cell whatever does not wait for the state before."""
-        before, last = None, None
-        if self.transition:
-            before = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[:-1]]), fast.before, steps.obs)
-            last = jax.tree.map(lambda x: x[-1], steps.obs)
-        xs, resets = self._inputs(meta, steps, before), steps.born
+        obs = self._see(meta, steps.obs)
+        before = jnp.concatenate([fast.before[None], obs[:-1]]) if self.transition else None
+        last = obs[-1] if self.transition else None
+        xs, resets = self._inputs(meta, steps, obs, before), steps.born
         size = self.segment or xs.shape[0]
         if size < xs.shape[0]:
             state, ys = self._in_segments(meta, fast.state, xs, resets, size)
