@@ -20,10 +20,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from innerloop.api import resolve
 from innerloop.core import Task, select
 from innerloop.core.spaces import encode
 from innerloop.inner.indifferent import Indifferent
+from innerloop.requests import resolve
 from innerloop.run.folder import versions
 from innerloop.run.train import Trainer
 from innerloop.tasks.family import Family

@@ -51,13 +51,13 @@ def test_a_family_of_ones_own_is_found_again(tmp_path: Path, monkeypatch):
     """recipe.json names where the family comes from, not only what it is called."""
     (tmp_path / "nearby.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
-    from innerloop import api
+    from innerloop import requests
 
     request = {"recipe": "nearby:make", "tasks": "nearby:tasks", "steps": 20480}
-    recipe, family = api.resolve(request)
+    recipe, family = requests.resolve(request)
     from innerloop.run.config import as_dict
 
-    again, same = api.recover(as_dict(recipe) | {"request": request})
+    again, same = requests.recover(as_dict(recipe) | {"request": request})
     assert (again, same) == (recipe, family)
 
 

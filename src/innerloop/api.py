@@ -6,16 +6,17 @@ the run folder is on disk.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from innerloop.run.folder import FolderError, RunFolder, members, read_json, recipe_digest, seed_folder
+from innerloop.loading import begun, locate, starting_point
+from innerloop.requests import asked, command as as_typed, furnished, recover, resolve
+from innerloop.run.folder import FolderError, RunFolder, members, recipe_digest, seed_folder
 
 if TYPE_CHECKING:
     from innerloop.run.config import Recipe
@@ -36,65 +37,6 @@ class Run:
     def report(self, out: str | Path | None = None) -> Path:
         """See `innerloop.report`."""
         return report([self.path], out)
-
-
-@contextmanager
-def _asked() -> Iterator[None]:
-    """Whatever a name or a value is refused with is a ConfigError."""
-    from innerloop.run.settings import ConfigError
-
-    try:
-        yield
-    except ConfigError:
-        raise
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-
-
-def resolve(request: Mapping[str, Any]) -> tuple[Recipe, Family]:
-    """The full recipe and its family from what was asked for: {"recipe", "tasks", "steps", "file", "settings"}.
-
-    Raises:
-        ConfigError: an unknown name or a setting that does not fit; nothing has been compiled.
-    """
-    with _asked():
-        from innerloop.registry import maker
-        from innerloop.run.config import assign, override
-        from innerloop.tasks.names import family as find
-
-        family = find(request["tasks"])
-        recipe = maker(request["recipe"])(family, request.get("steps"))
-        family = find(recipe.family)
-        recipe = override(recipe, request.get("file") or {})
-        for name, value in (request.get("settings") or {}).items():
-            recipe = assign(recipe, name, value)
-        return recipe.settled(), family
-
-
-def furnished(recipe: Recipe, family: Family) -> tuple[Recipe, Family]:
-    """With the digest of the histories that the recipe trains on, every byte of them checked; ConfigError where they do not
-    serve. Recipes that train on lives are returned as they are."""
-    if not recipe.histories and recipe.outer.offline != "only":
-        return recipe, family
-    from innerloop.run.train import recorded
-
-    world = recorded(recipe, family, verify=True)
-    assert world is not None
-    return replace(recipe, digest=world.histories.digest), family
-
-
-def recover(stored: Mapping[str, Any]) -> tuple[Recipe, Family]:
-    """The full recipe and its family from the content of recipe.json."""
-    if "inner" not in stored:
-        return resolve(stored["request"])
-    with _asked():
-        from innerloop.registry import maker
-        from innerloop.run.config import override
-        from innerloop.tasks.names import family as find
-
-        settings = {name: value for name, value in stored.items() if name not in ("request", "extends")}
-        family = find(settings["family"])
-        return override(maker(stored["request"]["recipe"])(family), settings).settled(), family
 
 
 def train(
@@ -136,13 +78,13 @@ def train(
         folders, new = [], _new_parents(path)
         for one in seeds:  # all of them first, so that an interrupted command can be resumed as a whole
             where = seed_folder(path, one) if several else path
-            again = list(command) or _command(request, one, where)
+            again = list(command) or as_typed(request, one, where)
             folder = RunFolder.create(where, {"request": request}, command=again, seed=one)
             stack.callback(_let_go, folder)
             folders.append(folder)
         try:
             recipe, family = furnished(*resolve(request))
-            _start(recipe)
+            starting_point(recipe)
         except (ValueError, FolderError):
             _take_back(folders, new)
             raise
@@ -210,7 +152,7 @@ def extend(path: str | Path, steps: int) -> None:
             request = stored["request"] | {"steps": steps}
             extends = [*stored.get("extends", []), recipe_digest(stored)]
             found.write_recipe(stored | {"steps": steps, "request": request, "extends": extends})
-            found.update(status="interrupted", command=_command(request, int(found.record["seed"]), found.path))
+            found.update(status="interrupted", command=as_typed(request, int(found.record["seed"]), found.path))
 
 
 def resume(path: str | Path, *, steps: int | None = None, quiet: bool = False) -> list[Run]:
@@ -241,69 +183,13 @@ def _trained(run: RunFolder, recipe: Recipe, family: Family, quiet: bool) -> Run
 
     before = float(run.record.get("cpu_seconds", 0.0)) - _cpu_seconds()
     with run:
-        meta = _begun(recipe, run)
+        meta = begun(recipe, run)
         try:
             final = run_training(recipe, family, run, world_of, seed=int(run.record["seed"]), meta=meta, quiet=quiet)
         finally:
             with suppress(OSError):  # a full disk must not hide why the run ended
                 run.update(cpu_seconds=round(before + _cpu_seconds(), 1))
     return Run(run.path, final)
-
-
-def _start(recipe: Recipe) -> tuple[Any, str]:
-    """The meta-parameters that a new run of `recipe` begins with, and the digest of where they come from; None and "" for
-    fresh ones.
-
-    Raises:
-        ConfigError: they do not fit the recipe's inner. FolderError: there is no such run.
-    """
-    if not recipe.start:
-        return None, ""
-    import jax
-
-    from innerloop.run.settings import ConfigError
-    from innerloop.run.tensors import Damaged, check_like, describe, leaves
-
-    _, _, meta, found = load(recipe.start)
-    try:
-        check_like(describe(leaves(meta)), jax.eval_shape(recipe.inner.init, jax.random.key(0)))
-    except Damaged as misfit:
-        raise ConfigError(
-            f"start={recipe.start}: its meta-parameters do not fit this recipe's: {misfit} Accepted: a run of the same inner, "
-            "with the same sizes, in a family of the same spaces."
-        ) from None
-    return meta, found
-
-
-def _begun(recipe: Recipe, run: RunFolder) -> Any:
-    """What `_start` gives where the run has no checkpoint yet, recorded; ConfigError where it is no longer the same."""
-    from innerloop.run.settings import ConfigError
-
-    if any((run.path / "checkpoints").glob("step-*")):
-        return None
-    meta, found = _start(recipe)
-    if found and run.record.get("start", {"digest": found})["digest"] != found:
-        raise ConfigError(f"start={recipe.start} is another than when this run was made; give it back, or train anew.")
-    if found:
-        run.update(start={"run": recipe.start, "digest": found})
-    return meta
-
-
-def _command(request: Mapping[str, Any], seed: int, out: Path) -> list[str]:
-    words = ["innerloop", "train", request["recipe"], "--tasks", request["tasks"], "--seed", str(seed)]
-    words += ["--steps", str(request["steps"])] if request["steps"] else []
-    for name, value in [*_flat(request["file"]), *request["settings"].items()]:
-        words += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
-    return [*words, "--out", str(out)]
-
-
-def _flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """{"outer": {"lr": 1}} → ("outer.lr", 1)"""
-    for name, value in nested.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def _free_name(stem: str) -> Path:
@@ -328,45 +214,6 @@ def digest(path: str | Path) -> str:
     return found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest()
 
 
-def locate(name: str | Path) -> Path:
-    """The folder of a run, or of a `zoo:NAME`; FolderError says which there are."""
-    text = str(name)
-    if not text.startswith("zoo:"):
-        return Path(name)
-    shelf = zoo()
-    path = shelf / text.removeprefix("zoo:")
-    if not (path / "recipe.json").is_file():
-        names = sorted(p.parent.name for p in shelf.glob("*/recipe.json"))
-        raise FolderError(f"there is no {text}. The zoo holds: {', '.join(names) or 'nothing'}.")
-    return path
-
-
-def zoo() -> Path:
-    """Where the shipped checkpoints lie: in the installed package, or beside the sources."""
-    installed = Path(__file__).parent / "zoo"
-    return installed if installed.is_dir() else Path(__file__).parents[2] / "zoo"
-
-
-def load(path: str | Path) -> tuple[Recipe, Family, Any, str]:
-    """(recipe, family, meta-parameters, digest of the checkpoint) of one run folder or zoo entry."""
-    import jax
-
-    from innerloop.run import checkpoint
-    from innerloop.run.train import Trainer
-    from innerloop.worlds import world_of
-
-    path = locate(path)
-    recipe, family = recover(read_json(path / "recipe.json"))
-    if (path / "weights").is_dir():
-        like = jax.eval_shape(recipe.inner.init, jax.random.key(0))
-        meta, card = checkpoint.load_meta(path / "weights", like)
-        return recipe, family, meta, card["training_digest"]
-    world = world_of(family, workers=0)
-    like = jax.eval_shape(lambda: Trainer(recipe, family, world).first(0))
-    carried, manifest = checkpoint.restore(path, like, resuming=False)
-    return recipe, family, recipe.outer.meta(carried.outer), manifest["digest"]
-
-
 def evaluate(path: str | Path, **options: Any) -> dict[str, Any]:
     """Adapt to held-out tasks and measure: see `innerloop.evaluation.evaluate` for options and the result."""
     from innerloop.evaluation import evaluate as measure
@@ -378,7 +225,7 @@ def record(teacher: str | Path, **options: Any) -> Path:
     """Record learning histories to train on: see `innerloop.recording.record` for options."""
     from innerloop.recording import record as keep
 
-    with _asked():
+    with asked():
         return keep(teacher, **options)
 
 

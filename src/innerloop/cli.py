@@ -227,7 +227,7 @@ def _digest(args: argparse.Namespace) -> None:
 
 
 def _list(args: argparse.Namespace) -> None:
-    from innerloop import api
+    from innerloop.loading import zoo
     from innerloop.registry import RECIPES, TEACHERS
     from innerloop.tasks.names import names
 
@@ -241,12 +241,12 @@ def _list(args: argparse.Namespace) -> None:
     for name in names():
         print(f"  {name}")
     print("zoo")
-    for path in sorted(api.zoo().glob("*/recipe.json")):
+    for path in sorted(zoo().glob("*/recipe.json")):
         print(f"  zoo:{path.parent.name}")
 
 
 def _check(args: argparse.Namespace) -> int:
-    from innerloop import api
+    from innerloop.requests import furnished, resolve
 
     if args.env:
         from innerloop.run.settings import ConfigError
@@ -261,7 +261,7 @@ def _check(args: argparse.Namespace) -> int:
         print(f"{args.env}: {len(problems)} problem(s)" if problems else f"✓ {args.env} is ready to be adapted to")
         if not args.recipe:
             return 1 if problems else 0
-    recipe, family = api.furnished(*api.resolve(_request(args)))
+    recipe, family = furnished(*resolve(_request(args)))
     print(f"✓ {recipe.name} on {family.name}: {recipe.updates} updates of {recipe.interactions:,} environment steps")
     return 0
 

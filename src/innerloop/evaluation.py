@@ -11,11 +11,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from innerloop import api, registry
+from innerloop import registry
 from innerloop.core import Inner
 from innerloop.evaluate import oracles
 from innerloop.evaluate.adaptation import Evaluator, totals
 from innerloop.evaluate.statistics import Interval, over_seeds, over_tasks
+from innerloop.loading import load, locate
 from innerloop.run.config import Recipe
 from innerloop.run.folder import members, read_json, write_json
 from innerloop.run.settings import ConfigError
@@ -52,12 +53,12 @@ def evaluate(
         one unit of experience takes in a task}, and for gradient steps "deterministic": {"curve", "total"}, the same agents
         by the mode of their actions. Also written to evaluation.json in a run's folder, with a table of some tasks.
     """
-    folder = api.locate(path)
+    folder = locate(path)
     runs = [folder] if (folder / "weights").is_dir() else [run.path for run in members(folder)]
     per_seed, by_mode, table, seeds = [], [], [], []
     shared: dict[str, Any] = {}
     for number, one in enumerate(runs):
-        recipe, family, meta, digest = api.load(one)
+        recipe, family, meta, digest = load(one)
         family = family.split(split)
         count = tasks or (1000 if family.on_device else 40)
         if count < 2:

@@ -10,8 +10,9 @@ from typing import Any
 
 import jax
 
-from innerloop import api, registry
+from innerloop import registry
 from innerloop.core import Inner, Plan
+from innerloop.loading import load
 from innerloop.run.folder import versions
 from innerloop.tasks.family import Family
 from innerloop.tasks.names import family as find
@@ -85,7 +86,7 @@ def _teacher(teacher: str | Path, tasks: str | None) -> tuple[Family, dict[str, 
     """The family; what the header says of the teacher; and (family, episodes) → inner, meta."""
     name = str(teacher)
     if name.startswith("zoo:") or (Path(name) / "recipe.json").is_file():
-        recipe, family, meta, digest = api.load(name)
+        recipe, family, meta, digest = load(name)
         if tasks is not None and find(tasks).spaces != family.spaces:
             raise ValueError(f"{name} was trained on {family.name}; {tasks} has other observations or actions.")
 

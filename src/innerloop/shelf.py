@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from innerloop import api
+from innerloop.loading import load
 from innerloop.run import checkpoint
 from innerloop.run.folder import check_name, members, read_json, write_json
 
@@ -39,7 +39,7 @@ def put(run: Path, name: str, shelf: Path) -> Path:
     unfinished = [str(r.path) for r in found if r.status != "finished"]
     if unfinished:
         raise ValueError(f"not finished: {', '.join(unfinished)}. The zoo holds final checkpoints only; resume the run first.")
-    recipe, _, meta, digest = api.load(first)
+    recipe, _, meta, digest = load(first)
     target = Path(shelf) / name
     if target.exists():
         shutil.rmtree(target)

@@ -12,8 +12,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from innerloop import api
 from innerloop.evaluate import two_step
+from innerloop.loading import load, locate
 from innerloop.run.folder import members, write_json
 from innerloop.run.settings import ConfigError
 from innerloop.worlds import world_of
@@ -31,11 +31,11 @@ def stays(path: str | Path, *, tasks: int = 1000, seed: int = 0, split: str = "t
         {"run", "recipe", "family", "split", "seed", "seeds": training seeds, "lives", "trials", "stay", "effects"}; also
         written to two_step.json in a run's folder. Intervals are over lives.
     """
-    folder = api.locate(path)
+    folder = locate(path)
     runs = [folder] if (folder / "weights").is_dir() else [run.path for run in members(folder)]
     counted, recipe, family = [], None, None
     for number, one in enumerate(runs):
-        recipe, family, meta, _ = api.load(one)
+        recipe, family, meta, _ = load(one)
         if not family.name.startswith("two-step"):
             raise ConfigError(f"{path} is a run on {family.name}; accepted: a run on two-step.")
         family, world = family.split(split), world_of(family)

@@ -20,6 +20,7 @@ from innerloop import registry
 from innerloop.core import Cursor, Inner, Lifetime, Outer, Plan, Task, per_task, replay
 from innerloop.inner.forgetful import Forgetful
 from innerloop.run.config import Recipe
+from innerloop.run.trainer import Trainer
 from innerloop.tasks.family import Family
 from innerloop.tasks.names import family as find
 from innerloop.worlds import DeviceWorld
@@ -133,7 +134,22 @@ def _beside(methods: list[Case]) -> Iterator[Case]:
 
 
 METHODS = list(_methods())
-CASES = METHODS + list(_beside(METHODS))
+
+
+def _choices(inner: Inner) -> tuple[Any, ...]:
+    """What kind of inner it is, and all of its settings that are not numbers: those change what is computed."""
+    each = [(f.name, getattr(inner, f.name)) for f in fields(inner) if f.name not in ("plan", "spaces")]
+    named = ((name, _choices(x) if isinstance(x, Inner) else x) for name, x in each if isinstance(x, (str, bool, tuple, Inner)))
+    return type(inner), inner.plan.restart, *named
+
+
+def _distinct(cases: list[Case]) -> list[Case]:
+    """One case of each inner: recipes that differ in their outers, or in numbers, share it."""
+    return list({(_choices(case.inner), case.family.name): case for case in reversed(cases)}.values())[::-1]
+
+
+CASES = _distinct(METHODS + list(_beside(METHODS)))  # of inners
+INNERS = [case for case in CASES if case in METHODS]  # those that stand in a recipe
 
 
 def _carried(inner: Inner) -> tuple[Any, ...]:
@@ -160,6 +176,19 @@ def _pairs() -> Iterator[Case]:
 
 
 PAIRS = list(_pairs())
+
+
+def _covering() -> Iterator[Case]:
+    """In the first family, as many pairs as it takes to have every kind of inner and of outer."""
+    seen = set()
+    for case in PAIRS:
+        kinds = {type(case.inner), type(case.outer)}
+        if case.family.name == FAMILIES[0] and not kinds <= seen:
+            seen |= kinds
+            yield case
+
+
+COVERING = list(_covering())
 
 
 def defined(package: ModuleType, base: type) -> set[type]:
@@ -200,6 +229,12 @@ def lived(case: Case) -> Lived:
 
     meta, tasks, lives, cursor = make(key)
     return Lived(inner, family, meta, tasks, jax.random.split(key, 3)[2], lives, cursor)
+
+
+@cache
+def trainer(case: Case) -> Trainer:
+    """The case's recipe, compiled once for all tests of it."""
+    return Trainer(case.recipe, case.family, DeviceWorld(case.family))
 
 
 @cache

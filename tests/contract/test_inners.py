@@ -13,14 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from agreement import close, distance, same
-from registry import CASES, METHODS, TASKS, Case, defined, lived, replayed
+from registry import CASES, INNERS, TASKS, Case, defined, lived, replayed
 
 import innerloop.inner
 from innerloop.core import Cursor, Discrete, Inner, Task, live, replay
 from innerloop.worlds import DeviceWorld
 
 every = pytest.mark.parametrize("case", CASES, ids=repr)
-methods = pytest.mark.parametrize("case", METHODS, ids=repr)
+methods = pytest.mark.parametrize("case", INNERS, ids=repr)
 
 
 def one(tree, i=0):
@@ -33,7 +33,7 @@ def test_every_inner_has_a_case():
     assert not missing, f"{missing} stand in no recipe and in no baseline, so the contract suite does not see them"
 
 
-@pytest.mark.parametrize("case", [c for c in METHODS if c.family.name.endswith("point-goal")], ids=repr)
+@pytest.mark.parametrize("case", [c for c in INNERS if c.family.name.endswith("point-goal")], ids=repr)
 def test_replay_is_live(case: Case):
     """[1], bit for bit on the plain path: nothing jitted, mapped or overridden."""
     made = lived(case)
@@ -99,7 +99,7 @@ def test_permuting_experience_permutes_what_was_learned(case: Case):
     blind = made.lives._replace(task=jax.tree.map(jnp.zeros_like, made.lives.task))
     fast = replayed(case)(made.meta, made.lives)[2]
     close(replayed(case)(made.meta, one(blind, order))[2], one(fast, order), 1e-6)
-    if case in METHODS:
+    if case in INNERS:
         assert min(distance(one(fast, i), one(fast, j)) for i in range(TASKS) for j in range(i)) > 1e-6
 
 
@@ -120,7 +120,7 @@ def test_no_inner_is_ever_given_the_task(kind: type[Inner]):
         assert not any("Task" in str(p.annotation) or "Lifetime" in str(p.annotation) for p in found.parameters.values())
 
 
-@pytest.mark.parametrize("case", METHODS[:2], ids=repr)
+@pytest.mark.parametrize("case", INNERS[:2], ids=repr)
 def test_fresh_lives_are_independent(case: Case):
     """[6]: a life that begins anew is the same life, whatever was lived before; else it goes on from the cursor."""
     made = lived(case)
@@ -239,7 +239,7 @@ def test_segments_are_one_long_life(case: Case):
     assert ahead.shape == (case.inner.plan.streams,)
 
 
-@pytest.mark.parametrize("case", METHODS[:1], ids=repr)
+@pytest.mark.parametrize("case", INNERS[:1], ids=repr)
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_restart_ends_every_chunk_with_its_episodes(case: Case, restart: bool):
     """Five steps of a family with episodes of two: the last row is cut where chunks restart, and only there."""

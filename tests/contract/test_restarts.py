@@ -13,19 +13,16 @@ from pathlib import Path
 import jax
 import pytest
 from agreement import same
-from registry import FAMILIES, METHODS, PAIRS, Case, small
+from registry import FAMILIES, METHODS, PAIRS, Case, small, trainer
 
 from innerloop.run import checkpoint
-from innerloop.run.trainer import Trainer
-from innerloop.worlds import DeviceWorld
 
 RECIPES = [case for case in PAIRS if any(case.recipe == m.recipe for m in METHODS) and case.family.name == FAMILIES[0]]
 
 
 @pytest.mark.parametrize("case", RECIPES, ids=repr)
 def test_a_run_that_was_saved_and_loaded_goes_on_bit_for_bit(case: Case, tmp_path):
-    world = DeviceWorld(case.family)
-    made = Trainer(case.recipe, case.family, world)
+    made = trainer(case)
     carried = made.first(3)
     checkpoint.save(tmp_path, 0, carried, extra={})
     for i in range(1, 5):

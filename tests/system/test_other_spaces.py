@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from innerloop import api
+from innerloop import loading
 from innerloop.run.folder import FolderError
 
 
@@ -13,10 +13,10 @@ from innerloop.run.folder import FolderError
     ("name", "field", "value"), [("maml-point-goal", "family", "bandit-k5-n10"), ("maml-point-goal", "hidden", [30])]
 )
 def test_weights_for_other_spaces_or_sizes_are_refused(tmp_path, name, field, value):
-    run = shutil.copytree(api.zoo() / name, tmp_path / name)
-    assert api.load(run)
+    run = shutil.copytree(loading.zoo() / name, tmp_path / name)
+    assert loading.load(run)
     recipe = json.loads((run / "recipe.json").read_text())
     (recipe if field == "family" else recipe["inner"])[field] = value
     (run / "recipe.json").write_text(json.dumps(recipe))
     with pytest.raises(FolderError, match="the family's spaces, or the recipe's settings, are not those it was trained with"):
-        api.load(run)
+        loading.load(run)

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from innerloop import api
+from innerloop import api, loading
 from innerloop.run.folder import FolderError, read_json
 from innerloop.run.settings import ConfigError
 
@@ -18,7 +18,7 @@ def _train(out, tasks, **settings):
 def test_it_begins_where_the_other_ended(tmp_path):
     other = _train(tmp_path / "short", "bandit-k2-n5")
     run = _train(tmp_path / "long", "bandit-k2-n8", start=str(other.path), **{"outer.lr": 0.0})
-    a, b = (jax.tree.leaves(api.load(one.path)[2]) for one in (other, run))
+    a, b = (jax.tree.leaves(loading.load(one.path)[2]) for one in (other, run))
     for x, y in zip(a, b, strict=True):
         np.testing.assert_array_equal(x, y)
     assert read_json(run.path / "run.json")["start"] == {"run": str(other.path), "digest": other.digest}

@@ -1,0 +1,94 @@
+"""What is asked for, by names and settings, and the recipe and family that it comes to.
+
+Not running it (`api.py`). Nothing here compiles: whatever does not fit is refused first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from innerloop.run.config import Recipe
+    from innerloop.tasks.family import Family
+
+
+@contextmanager
+def asked() -> Iterator[None]:
+    """Whatever a name or a value is refused with is a ConfigError."""
+    from innerloop.run.settings import ConfigError
+
+    try:
+        yield
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def resolve(request: Mapping[str, Any]) -> tuple[Recipe, Family]:
+    """The full recipe and its family from what was asked for: {"recipe", "tasks", "steps", "file", "settings"}.
+
+    Raises:
+        ConfigError: an unknown name or a setting that does not fit; nothing has been compiled.
+    """
+    with asked():
+        from innerloop.registry import maker
+        from innerloop.run.config import assign, override
+        from innerloop.tasks.names import family as find
+
+        family = find(request["tasks"])
+        recipe = maker(request["recipe"])(family, request.get("steps"))
+        family = find(recipe.family)
+        recipe = override(recipe, request.get("file") or {})
+        for name, value in (request.get("settings") or {}).items():
+            recipe = assign(recipe, name, value)
+        return recipe.settled(), family
+
+
+def furnished(recipe: Recipe, family: Family) -> tuple[Recipe, Family]:
+    """With the digest of the histories that the recipe trains on, every byte of them checked; ConfigError where they do not
+    serve. Recipes that train on lives are returned as they are."""
+    if not recipe.histories and recipe.outer.offline != "only":
+        return recipe, family
+    from innerloop.run.train import recorded
+
+    world = recorded(recipe, family, verify=True)
+    assert world is not None
+    return replace(recipe, digest=world.histories.digest), family
+
+
+def recover(stored: Mapping[str, Any]) -> tuple[Recipe, Family]:
+    """The full recipe and its family from the content of recipe.json."""
+    if "inner" not in stored:
+        return resolve(stored["request"])
+    with asked():
+        from innerloop.registry import maker
+        from innerloop.run.config import override
+        from innerloop.tasks.names import family as find
+
+        settings = {name: value for name, value in stored.items() if name not in ("request", "extends")}
+        family = find(settings["family"])
+        return override(maker(stored["request"]["recipe"])(family), settings).settled(), family
+
+
+def command(request: Mapping[str, Any], seed: int, out: Path) -> list[str]:
+    """What to type for a request of one seed, into `out`."""
+    words = ["innerloop", "train", request["recipe"], "--tasks", request["tasks"], "--seed", str(seed)]
+    words += ["--steps", str(request["steps"])] if request["steps"] else []
+    for name, value in [*_flat(request["file"]), *request["settings"].items()]:
+        words += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    return [*words, "--out", str(out)]
+
+
+def _flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """{"outer": {"lr": 1}} → ("outer.lr", 1)"""
+    for name, value in nested.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
