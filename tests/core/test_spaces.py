@@ -3,13 +3,18 @@
 import jax.numpy as jnp
 import numpy as np
 
-from innerloop.core import Box, Discrete, Spaces
+from innerloop.core import Box, Cells, Discrete, Spaces
 from innerloop.core.spaces import encode, width, zeros
 
 
 def test_discrete_is_one_hot():
     np.testing.assert_array_equal(Discrete(3).encode(jnp.array([[0, 2]])), [[[1, 0, 0], [0, 0, 1]]])
     assert Discrete(3).zeros((2,)).dtype == jnp.int32
+
+
+def test_cells_are_encoded_by_their_coordinates():
+    np.testing.assert_array_equal(Cells(9).encode(jnp.array([0, 5])), [[1, 0, 0, 1, 0, 0], [0, 1, 0, 0, 0, 1]])
+    assert width(Cells(81)) == 18 and Cells(81).side == 9
 
 
 def test_a_bounded_box_is_scaled_and_an_unbounded_one_is_not():

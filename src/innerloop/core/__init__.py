@@ -28,4 +28,4 @@ from innerloop.core.life import (
     select as select,
     stages as stages,
 )
-from innerloop.core.spaces import Box as Box, Discrete as Discrete, Space as Space, Spaces as Spaces
+from innerloop.core.spaces import Box as Box, Cells as Cells, Discrete as Discrete, Space as Space, Spaces as Spaces

@@ -35,6 +35,26 @@ class Discrete:
 
 
 @dataclass(frozen=True)
+class Cells(Discrete):
+    """A cell of a square grid of `n` = side² by its number x · side + y, encoded by its coordinates: what is learned of some
+    cells then says something of others."""
+
+    @property
+    def side(self) -> int:
+        """Cells in a row."""
+        return math.isqrt(self.n)
+
+    @property
+    def width(self) -> int:
+        return 2 * self.side
+
+    def encode(self, x: Array) -> Array:
+        """int [...] → float32 [..., 2 side], the row and the column, one-hot each."""
+        places = jax.nn.one_hot(jnp.stack([x // self.side, x % self.side], -1), self.side, dtype=jnp.float32)
+        return jnp.reshape(places, (*jnp.shape(x), self.width))
+
+
+@dataclass(frozen=True)
 class Box:
     """Real vectors of `shape`; `low` and `high` bound every entry and may be infinite."""
 

@@ -50,12 +50,14 @@ class QLearning(Inner[tuple[()], Learned]):
 
     def _features(self, obs: Any) -> Array:
         """One-hot for discrete observations, else their encoding and a 1; [..., D]."""
+        if isinstance(self.spaces.obs, Discrete):
+            return jax.nn.one_hot(obs, self.spaces.obs.n)
         x = encode(self.spaces.obs, obs)
-        return x if isinstance(self.spaces.obs, Discrete) else jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1))], -1)
+        return jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1))], -1)
 
     @property
     def _width(self) -> int:
-        return width(self.spaces.obs) + (not isinstance(self.spaces.obs, Discrete))
+        return self.spaces.obs.n if isinstance(self.spaces.obs, Discrete) else width(self.spaces.obs) + 1
 
     def init(self, key: Array) -> tuple[()]:
         return ()
