@@ -9,11 +9,11 @@ and four moves (`grid.py`); a reward is for the cell after the move, and is else
   reached with it: at most 2. Key and door may share a cell, which then pays 2 at once (81² = 6561 tasks, as the paper counts).
   That the key is held is seen by the reward alone.
 
-The paper leaves open, and ours is: the order of actions; that a cell is given as its number x · side + y and encoded by
-its coordinates, one-hot each (by the number alone, a memory that has met 57 goals looks for no other); that the start is a goal like others; that the door does not end an episode (it does in
-github.com/corl-team/toy-meta-gym); the split; and the trial's length `n`, which is a field and a name (`dark-room-n20`):
-10 episodes, for four sweeps of 20 cells search the small room and more remain to profit than were spent; 30 for the hard room,
-which takes eighteen sweeps; 10 with key and door.
+The paper leaves open, and ours is: the order of actions; that a cell is given as its number x · side + y and encoded by its
+coordinates, one-hot each (by the number alone, a memory that has met 57 goals looks for no other); that the start is a goal
+like others; that the door does not end an episode (it does in github.com/corl-team/toy-meta-gym); the split; and the trial's
+length `n`, which is a field and a name (`dark-room-n20`): 10 episodes, for four sweeps of 20 cells search the small room and
+more remain to profit than were spent; 30 for the hard room, which takes eighteen sweeps; 10 with key and door.
 
 Splits: goals in order of their distance from the start (key and door: from each other), at random within a distance by numpy's
 RandomState(2022); of each ten in a row the third and the eighth are for testing and the fifth for validation, so that all
