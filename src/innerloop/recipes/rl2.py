@@ -28,7 +28,13 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
         "outer": {"gae_lambda": 0.8, "entropy_weight": 0.06, "anneal_entropy": True},
     },
     **{f"bandit-k{k}-n10": _TEN for k in (5, 10, 50)},
-    "tabular-mdp": {"steps": 40_000_000},
+    # What pays is an action in a state, so what is remembered are pairs of them: a matrix that is written by key learned in 4 M
+    # steps what a GRU did not in 8 M (129 and 113 on ten episodes, one seed each, validation tasks).
+    "tabular-mdp": {
+        "steps": 40_000_000,
+        "inner": {"memory": "gdn", "embed": 64, "transition": True},
+        "outer": {"minibatches": 32, "gae_lambda": 0.7, "entropy_weight": 0.05, "anneal_entropy": True},
+    },
     "probe": {"meta_batch": 256, "steps": 250_000, "inner": {"width": 32}, "outer": {"minibatches": 4}},
     "grid-navi": {"steps": 15_000_000},
 }
