@@ -14,14 +14,14 @@ from typing import Any
 from innerloop.core import Plan
 from innerloop.inner.recurrent import Recurrent
 from innerloop.outer.imitation import Imitation
-from innerloop.recipes.presets import preset
+from innerloop.recipes.presets import BY_KEY, preset
 from innerloop.run.config import Recipe
 from innerloop.tasks.family import Family
 
 _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by family
     "bandit": {"steps": 10_000_000, "outer": {"behaviour": "habitual"}},  # the paper's behaviour, also at its 500 pulls
     "grid-navi": {"steps": 5_000_000},
-    "dark-room": {"meta_batch": 128, "steps": 10_000_000},
+    "dark-room": {"meta_batch": 128, "steps": 4_000_000, "inner": BY_KEY, "outer": {"minibatches": 16}},
     "probe": {"meta_batch": 256, "steps": 250_000, "inner": {"width": 32, "layers": 1}},
 }
 

@@ -1,9 +1,12 @@
-"""Which preset of a recipe applies to a family. Not the presets: each recipe has its own."""
+"""Which preset of a recipe applies to a family, and what several of them share. Not the presets: each recipe has its own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+# A memory for families in which several states are to be told apart: a matrix addressed by keys, fed with whole transitions.
+BY_KEY: dict[str, Any] = {"memory": "gdn", "layers": 1, "embed": 64, "transition": True}
 
 
 def preset(presets: Mapping[str, dict[str, Any]], family: str) -> dict[str, Any]:

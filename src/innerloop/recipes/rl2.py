@@ -14,7 +14,7 @@ from typing import Any
 from innerloop.core import Plan
 from innerloop.inner.recurrent import Recurrent
 from innerloop.outer.ppo import PPO
-from innerloop.recipes.presets import preset
+from innerloop.recipes.presets import BY_KEY, preset
 from innerloop.run.config import Recipe
 from innerloop.tasks.family import Family
 
@@ -27,12 +27,15 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
         "steps": 60_000_000,
         "outer": {"gae_lambda": 0.8, "entropy_weight": 0.06, "anneal_entropy": True},
     },
-    **{f"bandit-k{k}-n10": _TEN for k in (5, 10, 50)},
+    **{f"bandit-k{k}-n10": _TEN for k in (5, 10)},
+    # Past a GRU, to pull the same of 50 arms again is 50 things to learn: three seeds ended at 6.1 to 6.3. Residual blocks pass
+    # the last action on to the read-out.
+    "bandit-k50-n10": _TEN | {"inner": {"memory": "gdn"}},
     # What pays is an action in a state, so what is remembered are pairs of them: a matrix that is written by key learned in 4 M
     # steps what a GRU did not in 8 M (129 and 113 on ten episodes, one seed each, validation tasks).
     "tabular-mdp": {
         "steps": 40_000_000,
-        "inner": {"memory": "gdn", "embed": 64, "transition": True},
+        "inner": BY_KEY,
         "outer": {"minibatches": 32, "gae_lambda": 0.7, "entropy_weight": 0.05, "anneal_entropy": True},
     },
     "probe": {"meta_batch": 256, "steps": 250_000, "inner": {"width": 32}, "outer": {"minibatches": 4}},
