@@ -25,7 +25,7 @@ LAYERS = [  # from the bottom up; those of one row may not import each other
     {"run"},
     {"inner", "outer", "deploy"},
     {"recipes"},
-    {"registry", "api", "evaluation", "recording", "two_step", "shelf", "cli", "__init__", "__main__"},
+    {"registry", "requests", "loading", "api", "evaluation", "recording", "two_step", "shelf", "cli", "__init__", "__main__"},
 ]
 LEVEL = {name: i for i, row in enumerate(LAYERS) for name in row}
 TOP = len(LAYERS) - 1
