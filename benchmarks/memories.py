@@ -6,7 +6,7 @@
 (a transformer's ring of so many steps). `cost`: one PPO update of RL² on bandits of 100 and 512 pulls, CPU-seconds per million
 environment steps, living apart. `long`: trials of 4,096 pulls, sixteen at a time in minibatches of four, with activations
 recomputed every 256 steps; and peak memory. `probes`: the recipe's own preset on each probe; score as a share of the exact
-optimum. `learn`: the same budget of environment steps on three families; mean total with its 95 % interval over 10,000 test
+optimum. `learn`: the same budget of environment steps on four families; mean total with its 95 % interval over 10,000 test
 tasks, seed 0, and CPU-seconds.
 Each case is a process of its own with one XLA thread; memories have 64 units and one layer (32 units on probes).
 """
@@ -27,7 +27,7 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results" / "memories.json"
 MEMORIES = ("gru", "lstm", "mingru", "s5", "gdn", "transformer")
 PROBES = ("probe-reward", "probe-observation", "probe-cost", "probe-across", "probe-alike")
-LEARN = {"bandit-k5-n10": 4_000_000, "grid-navi": 4_000_000, "bandit-k5-n100": 6_000_000}
+LEARN = {"bandit-k5-n10": 4_000_000, "grid-navi": 4_000_000, "bandit-k5-n100": 6_000_000, "tabular-mdp-n10": 4_000_000}
 CONTEXTS = (128, 512)
 KINDS = ("act", "cost", "long", "probes", "learn")
 
