@@ -31,8 +31,8 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
     # Past a GRU, to pull the same of 50 arms again is 50 things to learn: three seeds ended at 6.1 to 6.3. Residual blocks pass
     # the last action on to the read-out.
     "bandit-k50-n10": _TEN | {"inner": {"memory": "gdn"}},
-    # What pays is an action in a state, so what is remembered are pairs of them: after 4 M steps on ten episodes a matrix written
-    # by key had 129, and a GRU of 128 units 109 (one seed each, validation tasks).
+    # What pays is an action in a state, so what is remembered are pairs of them: after 4 M steps on ten episodes a matrix
+    # written by key had 129, and a GRU of 128 units 109 (one seed each, validation tasks).
     "tabular-mdp": {
         "steps": 40_000_000,
         "inner": BY_KEY,
