@@ -28,10 +28,11 @@ _NONE = {"en": "*No trained entry is in the zoo yet.*", "zh": "*模型库尚无�
 _NOTE = {
     "en": "Written from `zoo/*/card.json` by `python docs/results_table.py`. First → last: mean return in the first and the "
     "last unit of experience in a new task; result: the return summed over the trial, or after the last gradient step. "
-    "CPU minutes are of training, per seed.",
+    "Steps and CPU minutes: of training, per seed; a sum where one run went on from another, and the GPU where one was used.",
     "zh": "由 `python docs/results_table.py` 根据 `zoo/*/card.json` 生成。"
     "首次 → 末次：新任务中第一个与最后一个经验单位的平均回报；结果：整个试验的累计回报，"
-    "对梯度类方法则为最后一次梯度步之后的回报。CPU 分钟为每个种子的训练用时。",
+    "对梯度类方法则为最后一次梯度步之后的回报。步数与 CPU 分钟为每个种子的训练用量；"
+    "若一次训练接续另一次，则以加号分列；用到 GPU 时注明其型号。",
 }
 
 
@@ -49,6 +50,9 @@ def row(card: dict[str, Any]) -> list[str]:
     result = card["result"]
     curve, total, oracle = result["curve"], result["total"], result["oracle"]
     seconds = [s for s in card["cpu_seconds"] if s is not None]
+    stages, minutes = [*card.get("before", []), card], [s["cpu_seconds"] / 60 for s in card.get("before", [])]
+    minutes += [sum(seconds) / len(seconds) / 60] if seconds else []
+    devices = {s["device"] for s in stages if s.get("device", "cpu") != "cpu"}
     return [
         f"`zoo:{card['name']}`",
         f"{_figure(curve[0]['mean'])} → {_figure(curve[-1]['mean'])} ({result['unit']}s 0 to {curve[-1]['experience']})",
@@ -56,8 +60,8 @@ def row(card: dict[str, Any]) -> list[str]:
         f"{_figure(oracle['total'])} ({oracle['name']})" if oracle else "–",
         f"{result['tasks']:,}",
         str(len(card["seeds"])),
-        f"{card['env_steps']:,}",
-        f"{sum(seconds) / len(seconds) / 60:.0f}" if seconds else "–",
+        " + ".join(f"{s['env_steps']:,}" for s in stages),
+        (" + ".join(f"{m:.0f}" for m in minutes) or "–") + (f" ({', '.join(sorted(devices))})" if devices else ""),
     ]
 
 

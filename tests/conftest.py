@@ -1,8 +1,32 @@
-"""Strictness for every test: an array is never stretched to a higher rank in silence.
+"""Strictness for every test: an array is never stretched to a higher rank in silence. And haste: tests compile much and compute
+little, so they do without XLA's costly optimisations, and all processes of a session share what they have compiled.
 
 Not fixtures: each test file builds what it needs. (Warnings are errors too: pyproject.toml.)
 """
 
-import jax
+import os
+import shutil
+import tempfile
+
+import pytest
+
+OPTIMISED = ("golden", "learning")  # the numbers of a user's run; minutes of computing
+
+CACHE = "JAX_COMPILATION_CACHE_DIR"
+_made = None if CACHE in os.environ else tempfile.mkdtemp(prefix="innerloop-tests-")  # by the first process of the session
+if _made:
+    os.environ |= {CACHE: _made, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+
+import jax  # noqa: E402  (reads them)
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation(request: pytest.FixtureRequest):
+    jax.config.update("jax_disable_most_optimizations", request.path.parent.name not in OPTIMISED)
+
+
+def pytest_unconfigure():
+    if _made:
+        shutil.rmtree(_made, ignore_errors=True)

@@ -52,6 +52,22 @@ def load(path: str | Path) -> tuple[Recipe, Family, Any, str]:
     return recipe, family, recipe.outer.meta(carried.outer), manifest["digest"]
 
 
+def stages(path: str | Path) -> list[dict[str, Any]]:
+    """How the meta-parameters of a run folder or zoo entry were trained, the oldest stage first: each {"command", "seed",
+    "env_steps", "cpu_seconds", "device"}. More than one where a run began with another's (`start`)."""
+    from innerloop.run import checkpoint
+
+    path = locate(path)
+    if (path / "weights").is_dir():
+        card = read_json(path / "card.json")
+        own = {name: card.get(name) for name in ("command", "env_steps", "device")}
+        return [*card.get("before", []), own | {"seed": card["seeds"][0], "cpu_seconds": card["cpu_seconds"][0]}]
+    manifest, record = checkpoint.verify(path), RunFolder(path).record
+    own = {"command": record["command"], "seed": record["seed"], "env_steps": manifest["extra"]["env_steps"]}
+    own |= {"cpu_seconds": record.get("cpu_seconds"), "device": manifest["facts"]["device"]}
+    return [*record.get("start", {}).get("stages", []), own]
+
+
 def starting_point(recipe: Recipe) -> tuple[Any, str]:
     """The meta-parameters that a new run of `recipe` begins with, and the digest of where they come from; None and "" for
     fresh ones.
@@ -87,5 +103,5 @@ def begun(recipe: Recipe, run: RunFolder) -> Any:
     if found and run.record.get("start", {"digest": found})["digest"] != found:
         raise ConfigError(f"start={recipe.start} is another than when this run was made; give it back, or train anew.")
     if found:
-        run.update(start={"run": recipe.start, "digest": found})
+        run.update(start={"run": recipe.start, "digest": found, "stages": stages(recipe.start)})
     return meta

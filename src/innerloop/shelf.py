@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from innerloop.loading import load
+from innerloop.loading import load, stages
 from innerloop.run import checkpoint
 from innerloop.run.folder import check_name, members, read_json, write_json
 
@@ -29,7 +29,8 @@ def _anywhere(command: list[str], name: str) -> list[str]:
 def put(run: Path, name: str, shelf: Path) -> Path:
     """Write SHELF/NAME from a run, or from the first seed of several (never the best); its path.
 
-    The card has the command, seeds, steps, seconds and the evaluation that lies in the folder; evaluate first.
+    The card has the command, seeds, steps, seconds, device and the evaluation that lies in the folder (evaluate first), and the
+    stages of training before, where the run began with another's meta-parameters.
     """
     check_name(name)
     found = members(run)
@@ -45,6 +46,7 @@ def put(run: Path, name: str, shelf: Path) -> Path:
         shutil.rmtree(target)
     target.mkdir(parents=True)
     evaluation = read_json(Path(run) / "evaluation.json") | {"run": f"zoo:{name}"}
+    *before, last = stages(first)
     records = [r.record | {"command": _anywhere(r.record["command"], name)} for r in found]
     card = {
         "name": name,
@@ -54,6 +56,8 @@ def put(run: Path, name: str, shelf: Path) -> Path:
         "seeds": [r["seed"] for r in records],
         "env_steps": recipe.updates * recipe.interactions,
         "cpu_seconds": [r.get("cpu_seconds") for r in records],
+        "device": last["device"],
+        "before": before,
         "versions": records[0]["versions"],
         "training_digest": digest,
         "result": {name: evaluation[name] for name in _RESULT if name in evaluation},

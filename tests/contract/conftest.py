@@ -1,6 +1,5 @@
-"""Contract tests compile much and compute little: without XLA's costly optimisations they take about half the time."""
+"""Tests of one case run in one process."""
 
-import jax
 import pytest
 
 
@@ -10,10 +9,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]):
         case = getattr(item, "callspec", None) and item.callspec.params.get("case")
         if hasattr(case, "recipe"):
             item.add_marker(pytest.mark.xdist_group(case.name.partition(" × ")[0].partition(",")[0]))
-
-
-@pytest.fixture(autouse=True, scope="package")
-def quick_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)

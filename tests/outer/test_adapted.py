@@ -22,14 +22,6 @@ INNER = Gradient(Plan(3, 6, 3, restart=True), FAMILY.spaces, hidden=(3,), activa
 META = INNER.init(jax.random.key(0))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Much to compile, little to compute."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(scope="module")
 def lives():
     tasks = FAMILY.sample(jax.random.key(1), 4)

@@ -48,10 +48,8 @@ TABULAR = MDP(3, np.array([[0, 1], [1, 0]]), np.array([[0.2, -0.5], [1.5, 0.4]])
 
 @pytest.fixture(autouse=True)
 def double():
-    jax.config.update("jax_disable_most_optimizations", True)  # much to compile, little to compute
     with jax.enable_x64(True):
         yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 class Exact:

@@ -71,6 +71,18 @@ def test_the_critics_targets_are_standardised_step_by_step(lives, state):
     np.testing.assert_allclose(advantage + lives.chunks.value.reshape(returns.shape), returns, atol=1e-6)
 
 
+def test_before_the_first_update_the_critic_is_read_by_the_scale_of_what_these_lives_earned(lives, state):
+    """A critic from another run (`start`) speaks in standardised returns; mean 0 and deviation 1 would make noise of it."""
+    first = OUTER._first(state.scale, lives, False)
+    reward = np.asarray(lives.chunks.reward).reshape(64, 8)
+    earned = np.stack([sum(0.99 ** (j - t) * reward[:, j] for j in range(t, 8)) for t in range(8)], 1)
+    np.testing.assert_allclose(first.mean, earned.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(first.std, np.sqrt(((earned - earned.mean(0)) ** 2).mean()), rtol=1e-4)
+    assert first.weight == 0  # what is learned from them takes its place
+    known = first._replace(weight=jnp.ones(()))
+    jax.tree.map(np.testing.assert_array_equal, OUTER._first(known, scaled(lives, 3.0), False), known)
+
+
 def test_running_statistics_move_slowly_once_they_have_weight(lives, state):
     _, returns, mask = OUTER.advantages(INNER, state, lives)
     first = OUTER._rescale(state.scale, returns, mask, False)

@@ -16,10 +16,9 @@ UPDATE = 32 * 5  # environment steps of one of its updates
 class Command:
     """`innerloop …` in processes of its own."""
 
-    def __init__(self, cache: Path):
-        settings = {"JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    def __init__(self):
         paths = [str(Path(__file__).parent), *(p for p in sys.path if p)]
-        self.environment = {**os.environ, **settings, "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "80"}
+        self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "80"}
         self.environment.pop("INNERLOOP_KILL_IN_SAVE", None)
 
     def start(self, *words, code=None, **more):

@@ -1,15 +1,12 @@
-"""One compilation cache for all processes of the tests, and one finished tiny run."""
-
-import os
+"""The command, and one finished tiny run."""
 
 import pytest
 from command import TINY, UPDATE, Command
 
 
 @pytest.fixture(scope="session")
-def innerloop(tmp_path_factory):
-    base = tmp_path_factory.getbasetemp()
-    return Command((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled")
+def innerloop():
+    return Command()
 
 
 @pytest.fixture(scope="session")

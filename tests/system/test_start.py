@@ -21,7 +21,10 @@ def test_it_begins_where_the_other_ended(tmp_path):
     a, b = (jax.tree.leaves(loading.load(one.path)[2]) for one in (other, run))
     for x, y in zip(a, b, strict=True):
         np.testing.assert_array_equal(x, y)
-    assert read_json(run.path / "run.json")["start"] == {"run": str(other.path), "digest": other.digest}
+    start = read_json(run.path / "run.json")["start"]
+    assert (start["run"], start["digest"]) == (str(other.path), other.digest)
+    assert [(s["env_steps"], s["device"]) for s in start["stages"]] == [(40, "cpu")]
+    assert [s["env_steps"] for s in loading.stages(run.path)] == [40, 64]
     again = api.resume(run.path, quiet=True)
     assert again[0].digest == run.digest
 

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from innerloop.core import Inner, Lifetime, Metrics, Outer, TaskDistribution, replay
+from innerloop.core import Inner, Lifetime, Metrics, Outer, TaskDistribution, replay, select
 from innerloop.equations.clipping import clipped_surrogate
-from innerloop.equations.returns import gae, masked_mean, standardise
+from innerloop.equations.returns import discounted_returns, gae, masked_mean, standardise
 from innerloop.outer.gradients import mean_gradient
 
 
@@ -96,6 +96,16 @@ class PPO(Outer[Any, PPOState]):
         advantage = over(reward, v, v_next, gap | ends, ~mask | ends, self.discount, self.gae_lambda)
         return advantage, advantage + v, mask
 
+    def _first(self, scale: ReturnScale, lives: Lifetime, several: bool) -> ReturnScale:
+        """`scale`, or before the first update that of the discounted rewards of these lives: a critic that has learned already
+        (`start`) is read by a scale near its own, and one that has not says the mean."""
+        reward, mask = _flat(lives.chunks.reward), _flat(lives.chunks.mask)
+        ends = jnp.concatenate([_flat(lives.chunks.step.born)[:, 1:], lives.last.born[:, None]], 1)
+        sound = mask & jnp.all(jnp.isfinite(jnp.where(mask, reward, 0.0)), (1, 2), keepdims=True)
+        earned = jax.vmap(jax.vmap(discounted_returns, (1, 1, None), 1), (0, 0, None))
+        returns = earned(jnp.where(sound, reward, 0.0), ends, self.discount)
+        return select(scale.weight > 0, scale, self._rescale(scale, returns, sound, several)._replace(weight=scale.weight))
+
     def _rescale(self, scale: ReturnScale, returns: Array, mask: Array, several: bool) -> ReturnScale:
         keep = jnp.where(scale.weight > 0, self.scale_memory, 0.0)
         count = jnp.maximum(jnp.sum(mask, (0, 2)), 1)
@@ -108,9 +118,11 @@ class PPO(Outer[Any, PPOState]):
         return ReturnScale(mean, std, jnp.ones(()))
 
     def update(self, inner: Inner[Any, Any], state: PPOState, lives: Lifetime, key: Array) -> tuple[PPOState, Metrics]:
+        several = inner.plan.episodes > 0
+        state = state._replace(scale=self._first(state.scale, lives, several))
         advantage, returns, mask = self.advantages(inner, state, lives)
         sound = jnp.all(jnp.isfinite(advantage) & jnp.isfinite(returns), (1, 2), keepdims=True)
-        scale = self._rescale(state.scale, returns, mask & sound, inner.plan.episodes > 0)
+        scale = self._rescale(state.scale, returns, mask & sound, several)
         target = (returns - scale.mean[None, :, None]) / scale.std
         # A task with a reward that is not finite must not reach the others' scale. Its own target stays as it is: so its
         # gradient is not finite, and `mean_gradient` leaves the task out and counts it.

@@ -59,14 +59,23 @@ class GatedDeltaNet(Cell):
 
     def unroll(self, state: Array, xs: Array, resets: Array) -> tuple[Array, Array]:
         """In blocks of steps. Within one, with D_tj the decay from j to t, what is written solves the unit lower-triangular
-        system u_t + β_t Σ_{j<t} D_tj (k_t·k_j) u_j = β_t (v_t − D_t0 S_0 k_t); the paper's WY form, written out."""
+        system u_t + β_t Σ_{j<t} D_tj (k_t·k_j) u_j = β_t (v_t − D_t0 S_0 k_t); the paper's WY form, written out. It is linear
+        in S_0, so all blocks are solved side by side, and what goes from one to the next is S ← S M + N."""
         steps, size = xs.shape[0], min(BLOCK, xs.shape[0])
         q, k, v, gate, log_alpha, beta = self._terms(xs)
         rows = q, k, v, log_alpha, beta, resets
         spare = -steps % size  # rows that write nothing and keep everything
         rows = jax.tree.map(lambda x: jnp.pad(x, ((0, spare), *((0, 0),) * (x.ndim - 1))), rows)
         rows = jax.tree.map(lambda x: jnp.reshape(x, (-1, size, *x.shape[1:])), rows)
-        state, o = jax.lax.scan(_block, state, rows)
+        own, seen, carry, add, old = jax.vmap(_block)(*rows)
+
+        def ahead(state: Array, block: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+            carry, add, whole = block
+            return jnp.where(whole, state @ carry, 0.0) + add, state
+
+        state, before = jax.lax.scan(ahead, state, (carry, add, old[:, :, :, -1:]))
+        o = own + jnp.where(old, jnp.einsum("bngtd,bngvd->bngtv", seen, before), 0.0)
+        o = jnp.moveaxis(o, 3, 1)
         return state, self._read(jnp.reshape(o, (-1, *o.shape[2:]))[:steps], gate)
 
     def _terms(self, x: Array) -> tuple[Array, ...]:
@@ -89,21 +98,24 @@ def _unit(x: Array) -> Array:
     return x * jax.lax.rsqrt(jnp.sum(x * x, axis=-1, keepdims=True) + 1e-6)
 
 
-def _block(state: Array, rows: tuple[Array, ...]) -> tuple[Array, Array]:
-    """state [N, G, D, D]; rows [C, N, G, ...] → state, o [C, N, G, D]."""
-    q, k, v, log_alpha, beta, resets = rows
+def _block(
+    q: Array, k: Array, v: Array, log_alpha: Array, beta: Array, resets: Array
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Rows [C, N, G, ...] of one block, begun in state S → O, Q [N, G, C, D], M, N [N, G, D, D] and whether no trial began yet
+    [N, 1, C, 1]: what is read is O + Q Sᵀ, with Q where none began, and the state at the end S M + N, or N."""
+    size = k.shape[-1]
     q, k, v = (jnp.moveaxis(x, 0, 2) for x in (q, k, v))  # [N, G, C, D]
     log_alpha, beta = jnp.moveaxis(log_alpha, 0, 2), jnp.moveaxis(beta, 0, 2)  # [N, G, C]
     trial = jnp.moveaxis(jnp.cumsum(resets, axis=0), 0, 1)[:, None]  # [N, 1, C]
     log_decay = jnp.cumsum(log_alpha, axis=-1)
-    from_start, old = jnp.exp(log_decay)[..., None], (trial == 0)[..., None]
+    old = (trial == 0)[..., None]
+    left = jnp.where(old, jnp.exp(log_decay)[..., None], 0.0)  # of S, at each step
     before = jnp.tril(trial[..., :, None] == trial[..., None, :])
     decay = jnp.exp(jnp.where(before, log_decay[..., :, None] - log_decay[..., None, :], -jnp.inf))
     system = jnp.tril(beta[..., None] * decay * jnp.einsum("ngtd,ngjd->ngtj", k, k), -1)
-    right = beta[..., None] * (v - jnp.where(old, from_start * jnp.einsum("ngvd,ngtd->ngtv", state, k), 0.0))
-    written = jax.lax.linalg.triangular_solve(system, right, left_side=True, lower=True, unit_diagonal=True)
-    seen = jnp.where(old, from_start * jnp.einsum("ngvd,ngtd->ngtv", state, q), 0.0)
-    o = seen + (decay * jnp.einsum("ngtd,ngjd->ngtj", q, k)) @ written
-    kept = jnp.where(old[:, :, -1:], from_start[:, :, -1:] * state, 0.0)
-    state = kept + jnp.einsum("ngjv,ngjd->ngvd", written * decay[:, :, -1, :, None], k)
-    return state, jnp.moveaxis(o, 2, 0)
+    right = beta[..., None] * jnp.concatenate([v, left * k], -1)
+    solved = jax.lax.linalg.triangular_solve(system, right, left_side=True, lower=True, unit_diagonal=True)
+    read = (decay * jnp.einsum("ngtd,ngjd->ngtj", q, k)) @ solved
+    kept = jnp.einsum("ngjv,ngjd->ngvd", solved, decay[:, :, -1, :, None] * k)
+    carry = left[:, :, -1:] * jnp.eye(size)[None, None] - kept[:, :, size:]
+    return read[..., :size], left * q - read[..., size:], carry, kept[:, :, :size], old
