@@ -60,8 +60,9 @@ def stages(path: str | Path) -> list[dict[str, Any]]:
     path = locate(path)
     if (path / "weights").is_dir():
         card = read_json(path / "card.json")
-        own = {name: card.get(name) for name in ("command", "env_steps", "device")}
-        return [*card.get("before", []), own | {"seed": card["seeds"][0], "cpu_seconds": card["cpu_seconds"][0]}]
+        own = {"command": card["command"], "seed": card["seeds"][0], "env_steps": card["env_steps"]}
+        own |= {"cpu_seconds": card["cpu_seconds"][0], "device": card.get("device", "cpu")}  # older cards are all of CPUs
+        return [*card.get("before", []), own]
     manifest, record = checkpoint.verify(path), RunFolder(path).record
     own = {"command": record["command"], "seed": record["seed"], "env_steps": manifest["extra"]["env_steps"]}
     own |= {"cpu_seconds": record.get("cpu_seconds"), "device": manifest["facts"]["device"]}
