@@ -50,7 +50,8 @@ def row(card: dict[str, Any]) -> list[str]:
     result = card["result"]
     curve, total, oracle = result["curve"], result["total"], result["oracle"]
     seconds = [s for s in card["cpu_seconds"] if s is not None]
-    stages, minutes = [*card.get("before", []), card], [s["cpu_seconds"] / 60 for s in card.get("before", [])]
+    before = card.get("before", [])
+    stages, minutes = [*before, card], [s["cpu_seconds"] / 60 for s in before if s["cpu_seconds"] is not None]
     minutes += [sum(seconds) / len(seconds) / 60] if seconds else []
     devices = {s["device"] for s in stages if s.get("device", "cpu") != "cpu"}
     return [
