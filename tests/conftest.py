@@ -7,10 +7,12 @@ Not fixtures: each test file builds what it needs. (Warnings are errors too: pyp
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 
 OPTIMISED = ("golden", "learning")  # the numbers of a user's run; minutes of computing
+MAPPINGS = 10_000  # of memory; every compiled program holds several, and Linux ends a process at 65,530 (a crash in XLA)
 
 CACHE = "JAX_COMPILATION_CACHE_DIR"
 _made = None if CACHE in os.environ else tempfile.mkdtemp(prefix="innerloop-tests-")  # by the first process of the session
@@ -25,6 +27,15 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 @pytest.fixture(autouse=True, scope="module")
 def quick_compilation(request: pytest.FixtureRequest):
     jax.config.update("jax_disable_most_optimizations", request.path.parent.name not in OPTIMISED)
+    yield
+    if Path("/proc/self/maps").exists() and Path("/proc/self/maps").read_bytes().count(b"\n") > MAPPINGS:
+        jax.clear_caches()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]):
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(0))
 
 
 def pytest_unconfigure():
