@@ -16,6 +16,7 @@ from innerloop.core import Inner
 from innerloop.evaluate import oracles
 from innerloop.evaluate.adaptation import Evaluator, totals
 from innerloop.evaluate.statistics import Interval, over_seeds, over_tasks
+from innerloop.evaluate.trials import tell
 from innerloop.loading import load, locate
 from innerloop.run.config import Recipe
 from innerloop.run.folder import members, read_json, write_json
@@ -51,7 +52,8 @@ def evaluate(
         "total": {"mean", "lo", "hi"}, "gain" (first to last unit, paired), "baselines": {name: {"curve", "total"}},
         "oracle": {"name", "total"} or None, "seeds", "interval", "tiny", "incomplete", "interaction": environment steps that
         one unit of experience takes in a task}, and for gradient steps "deterministic": {"curve", "total"}, the same agents
-        by the mode of their actions. Also written to evaluation.json in a run's folder, with a table of some tasks.
+        by the mode of their actions. Also written to evaluation.json in a run's folder, with a table of
+        some tasks and, where tasks are places or the inner has a belief, a few trials step by step.
     """
     folder = locate(path)
     runs = [folder] if (folder / "weights").is_dir() else [run.path for run in members(folder)]
@@ -75,6 +77,7 @@ def evaluate(
             if number == 0:
                 table = _table(returns, drawn)
                 shared = {"recipe": recipe, "family": family, "count": count}
+                shared["trials"] = tell(inner, meta, family, world, recipe.unit, jax.random.fold_in(key, 999))
                 if baselines:
                     about = {"digest": digest, "split": split, "seed": seed, "tasks": count, "policy": not deterministic}
                     shared["baselines"] = _baselines(one, about, recipe, family, world, meta, key)
@@ -108,7 +111,7 @@ def evaluate(
     if by_mode:
         modes = _whole(by_mode)
         result["deterministic"] = {"curve": _over(modes).curve(), "total": _total(modes, recipe.unit)}
-    _keep(folder / "evaluation.json", result | {"per_task": table})
+    _keep(folder / "evaluation.json", result | {"per_task": table, "trials": shared["trials"]})
     return result
 
 

@@ -393,6 +393,35 @@ def test_odd_evaluations_make_a_page(found, tmp_path):
     assert not re.search(r"\b(nan|inf|infinity)\b", source, re.IGNORECASE)
 
 
+def told(**changes):
+    episode = {"number": 0, "steps": 2, "path": [[0, 0], [1, 0], [1, 1]], "possible": [1, 0], "believed": [0.2, 0.9]}
+    belief = {"step": [0, 1], "mean": [[0.0, 1.0], [0.5, 1.5]], "std": [[1.0, 1.0], [0.5, 0.5]]}
+    task = {"index": 3, "goal": [1, 1], "episodes": [episode | changes], "belief": belief}
+    return {"places": [[1, 1], [1, 0]], "side": 1.0, "tasks": [task]}
+
+
+def test_trials_are_drawn_with_what_was_believed(tmp_path):
+    found = {"curve": curve([1, 2], 0.1), "unit": "episode", "trials": told()}
+    _, read = page(save(tmp_path / "run", evaluation=found), tmp_path)
+    assert "Trials step by step" in read.text and "episode 1, 2 steps" in read.text and "Outlined" in read.text
+    places = [a["class"] for _, a in read.tags if (a.get("class") or "").startswith("place")]
+    assert places == ["place b0 still", "place b10"]
+
+
+@pytest.mark.parametrize(
+    "trials",
+    [
+        None, [], {"tasks": 3}, {"tasks": [None, {}, {"episodes": {}}]}, told(path=None), told(path=[[0, "x"]]),
+        told(possible=[1]), told(believed=["nan", 1]), told(path=[[1e400, 0]]), told() | {"places": PAYLOAD},
+        told() | {"side": PAYLOAD}, told(number=PAYLOAD, steps={}), told() | {"tasks": [{"belief": {"step": ["a"]}}]},
+        told() | {"tasks": [{"belief": {"step": [0, 1], "mean": [[1.0], [1.0, 2.0]], "std": [[1.0], [1.0, 2.0]]}}]},
+    ],
+)  # fmt: skip
+def test_malformed_trials_are_left_out(trials, tmp_path):
+    found = {"curve": curve([1, 2], 0.1), "unit": "episode", "trials": trials}
+    check_self_contained(*page(save(tmp_path / "run", evaluation=found), tmp_path))
+
+
 def test_seeds_are_shown_together(tmp_path):
     _, read = page(seeds(tmp_path / "together"), tmp_path)
     assert "over 3 seeds" in read.text and "intervals over 3 seeds" in read.text and "mean of 3 seeds" in read.text

@@ -2,6 +2,7 @@
 
 from innerloop.core.choices import accept as accept, at_least as at_least
 from innerloop.core.contract import (
+    Belief as Belief,
     Chunk as Chunk,
     Cursor as Cursor,
     Decision as Decision,

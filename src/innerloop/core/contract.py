@@ -66,12 +66,19 @@ class Step(NamedTuple):
     born: Array  # bool: a trial begins, and nothing lies behind this step
 
 
+class Belief(NamedTuple):
+    """What an agent holds of its task: a Gaussian over a latent with independent components, leaves [N, D]."""
+
+    mean: Array
+    log_var: Array
+
+
 class Decision(NamedTuple):
     """A pure read-out of fast weights and an observation."""
 
     dist: Dist
     value: Array  # [N], the critic's output, in units that the outer chooses; zeros where there is no critic
-    extras: Any = None  # what else the outer wants to see: a belief, say
+    extras: Any = None  # what else the outer or a report wants to see: a Belief, say
 
 
 class Chunk(NamedTuple):
@@ -155,6 +162,11 @@ class Inner(eqx.Module, Generic[Meta, Fast]):
     def adapted(self, meta: Meta, fast: Fast) -> Meta | None:
         """`meta` with what `learn` made of it in its place: what an outer may move towards. Default: None, `learn` moves no
         part of meta (a memory)."""
+        return None
+
+    def foresee(self, meta: Meta, belief: Belief, arrived: Any) -> Array | None:
+        """The reward expected under a belief (leaves [D]) on arriving at each of the observations `arrived` [M, *obs]; [M].
+        Default: None, the inner foretells no rewards."""
         return None
 
     def check(self) -> None:

@@ -36,6 +36,7 @@ import numpy as np
 from jax import Array
 
 from innerloop.core import Cells, Discrete, Spaces, Task
+from innerloop.tasks.chart import Chart, cells
 from innerloop.tasks.family import Family, deal, evenly
 from innerloop.tasks.grid import ACTIONS, move, towards
 
@@ -167,6 +168,15 @@ class DarkRoom(_Dark):
         """Return of one episode that walks straight to the goal and stays; [...]."""
         far = jnp.sum(jnp.abs(task.params - self.side // 2), axis=-1)
         return (self.length + 1 - jnp.maximum(far, 1)).astype(jnp.float32)
+
+    @property
+    def chart(self) -> Chart:
+        return cells(
+            self.tasks,
+            lambda goal, xy: jnp.all(goal == xy, axis=-1).astype(jnp.float32),
+            lambda obs: jnp.stack([obs // self.side, obs % self.side], -1).astype(jnp.float32),
+            lambda xy: (xy[..., 0] * self.side + xy[..., 1]).astype(jnp.int32),
+        )
 
     def _paid(self, params: Array, cell: Array, earned: Array) -> Array:
         return jnp.all(cell == params).astype(jnp.int32)

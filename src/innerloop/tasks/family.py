@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from innerloop.core import Spaces, Task
+from innerloop.tasks.chart import Chart
 
 SPLITS = ("train", "validation", "test")
 
@@ -92,6 +93,11 @@ class Family(ABC):
             Probabilities [..., A] over the actions of a Discrete space, ties sharing evenly; jittable. Of policies with the
             same return the one that earns it soonest is meant. None (the default) where no closed form is known.
         """
+        return None
+
+    @property
+    def chart(self) -> Chart | None:
+        """Where goals may lie, if tasks are places on a plane; None (the default) for all others."""
         return None
 
     def split(self, name: str) -> Self:

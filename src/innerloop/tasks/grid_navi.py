@@ -19,6 +19,7 @@ import numpy as np
 from jax import Array
 
 from innerloop.core import Box, Discrete, Spaces, Task
+from innerloop.tasks.chart import Chart, cells
 from innerloop.tasks.family import Family, deal, evenly
 from innerloop.tasks.grid import ACTIONS, move, towards
 
@@ -32,6 +33,10 @@ class Cell(NamedTuple):
     x: Array
     y: Array
     time: Array
+
+
+def _pays(goal: Array, xy: Array) -> Array:
+    return jnp.where(jnp.all(goal == xy, axis=-1), 1.0, -0.1)
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,10 @@ class GridNavi(Family):
         at, goal = (jnp.broadcast_to(jnp.asarray(x, jnp.int32), (*lead, 2)) for x in (obs, task.params))
         return evenly(towards(at[..., 0], at[..., 1], goal[..., 0], goal[..., 1], SIDE))
 
+    @property
+    def chart(self) -> Chart:
+        return cells(GOALS, _pays, lambda obs: jnp.asarray(obs, jnp.float32), lambda xy: jnp.asarray(xy, jnp.float32))
+
     def sample(self, key: Array, n: int) -> Task:
         index = deal(self.stream(key), self.size, n)
         return Task(index, jnp.asarray(GOALS)[index])
@@ -79,6 +88,5 @@ class GridNavi(Family):
     def step(self, task: Task, state: Cell, action: Array, key: Array) -> tuple[Cell, Array, Array, Array, Array]:
         x, y = move(state.x, state.y, action, SIDE)
         time = state.time + 1
-        reward = jnp.where((x == task.params[0]) & (y == task.params[1]), 1.0, -0.1)
         obs = jnp.stack([x, y]).astype(jnp.float32)
-        return Cell(x, y, time), obs, reward, jnp.zeros((), bool), time >= HORIZON
+        return Cell(x, y, time), obs, _pays(task.params, obs), jnp.zeros((), bool), time >= HORIZON

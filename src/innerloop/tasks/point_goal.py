@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from innerloop.core import Task
+from innerloop.tasks.chart import Chart, square
 from innerloop.tasks.point_robot import PointRobot
 
 NEAR = 0.01  # per axis
@@ -34,6 +35,10 @@ class PointGoal(PointRobot):
     @property
     def episodes(self) -> int:
         return 3
+
+    @property
+    def chart(self) -> Chart:
+        return square(self.pays, 0.5)
 
     def sample(self, key: Array, n: int) -> Task:
         goals = jax.random.uniform(self.stream(key), (n, 2), minval=-0.5, maxval=0.5)

@@ -45,6 +45,10 @@ class PointRobot(Family):
         """Whether the episode terminates at `gap` = position - goal [..., 2]. Default: never."""
         return jnp.zeros(gap.shape[:-1], bool)
 
+    def pays(self, goal: Array, xy: Array) -> Array:
+        """Reward at a position, both [..., 2]; [...]."""
+        return self.reward(length(xy - goal))
+
     def best(self, task: Task) -> Array:
         """Return of one episode of the policy that moves as near to the goal as it can at every step; [...].
 

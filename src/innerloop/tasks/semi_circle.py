@@ -23,6 +23,7 @@ import numpy as np
 from jax import Array
 
 from innerloop.core import Task
+from innerloop.tasks.chart import Chart, arc
 from innerloop.tasks.family import deal
 from innerloop.tasks.point_robot import PointRobot
 
@@ -40,6 +41,15 @@ PEARL_GOALS = _pearl_goals()  # [100, 2]
 PEARL_SPLITS = {"train": (0, 70), "validation": (70, 80), "test": (80, 100)}  # half-open ranges of ids
 
 
+@dataclass(frozen=True)
+class _SemiCircle(PointRobot):
+    """What the three share."""
+
+    @property
+    def chart(self) -> Chart:
+        return arc(self.pays)
+
+
 def _sparse(distance: Array) -> Array:
     return jnp.where(distance <= RADIUS, 1.0 - distance, 0.0)
 
@@ -50,7 +60,7 @@ def _on_arc(key: Array, n: int) -> Task:
 
 
 @dataclass(frozen=True)
-class SemiCirclePearl(PointRobot):
+class SemiCirclePearl(_SemiCircle):
     """PEARL's 100 goals, sparse reward, 20 steps; Task.index is the goal's row in PEARL_GOALS."""
 
     size: ClassVar[int] = len(PEARL_GOALS)
@@ -81,7 +91,7 @@ class SemiCirclePearl(PointRobot):
 
 
 @dataclass(frozen=True)
-class SemiCircleVaribad(PointRobot):
+class SemiCircleVaribad(_SemiCircle):
     """VariBAD's and HyperX's semi-circle: any angle, sparse reward, 100 steps, 3 episodes."""
 
     @property
@@ -104,7 +114,7 @@ class SemiCircleVaribad(PointRobot):
 
 
 @dataclass(frozen=True)
-class SemiCircleDense(PointRobot):
+class SemiCircleDense(_SemiCircle):
     """Any angle, reward −distance, 20 steps, 3 episodes."""
 
     @property
