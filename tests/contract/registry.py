@@ -14,6 +14,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
+import equinox as eqx
 import jax
 
 from innerloop import registry
@@ -52,7 +53,9 @@ class Case:
 
 
 def _small(x: Any) -> Any:
-    return replace(x, **{f.name: SMALL[f.name] for f in fields(x) if f.name in SMALL and getattr(x, f.name)})
+    chosen = {f.name: SMALL[f.name] for f in fields(x) if f.name in SMALL and getattr(x, f.name)}
+    parts = {f.name: _small(part) for f in fields(x) if isinstance(part := getattr(x, f.name), eqx.Module)}
+    return replace(x, **chosen, **parts)
 
 
 def small(name: str, family: str) -> tuple[Recipe, Family]:

@@ -7,6 +7,7 @@ from innerloop.core.contract import (
     Cursor as Cursor,
     Decision as Decision,
     DeviceEnv as DeviceEnv,
+    Evidence as Evidence,
     HostTasks as HostTasks,
     Inner as Inner,
     Lifetime as Lifetime,

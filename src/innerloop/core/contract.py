@@ -73,6 +73,15 @@ class Belief(NamedTuple):
     log_var: Array
 
 
+class Evidence(NamedTuple):
+    """How well the beliefs held along a life explain it."""
+
+    rewards: Array  # scalar, mean over beliefs: log-likelihood of all rewards of the trial, up to a constant
+    states: Array  # the same of all states that were met; 0 where they are not foretold
+    kl: Array  # scalar, mean over beliefs: nats, of a belief to the one before it
+    surprise: Array  # [L, N]: minus the log-likelihood of each transition under the belief that it met
+
+
 class Decision(NamedTuple):
     """A pure read-out of fast weights and an observation."""
 
@@ -162,6 +171,11 @@ class Inner(eqx.Module, Generic[Meta, Fast]):
     def adapted(self, meta: Meta, fast: Fast) -> Meta | None:
         """`meta` with what `learn` made of it in its place: what an outer may move towards. Default: None, `learn` moves no
         part of meta (a memory)."""
+        return None
+
+    def evidence(self, meta: Meta, life: Lifetime, key: Array, *, terms: int = 0, decodes: int = 0) -> Evidence | None:
+        """What beliefs are trained by, differentiable in `meta`; of a life that began here. `terms`, `decodes`: estimate it
+        from so many beliefs and transitions; 0: all. Default: None, the inner holds no belief."""
         return None
 
     def foresee(self, meta: Meta, belief: Belief, arrived: Any) -> Array | None:

@@ -1,0 +1,59 @@
+"""VariBAD (Zintgraf et al. 2020, arXiv 1910.08348): a belief about the task, learned by explaining trials; a policy on it.
+
+initialise filter q, decoder p, policy π; an empty memory of trials
+repeat: draw tasks; in each, live a trial with π(a | s_t, q_t), q_t moved by every (a, s', r) of the trial
+        improve π by PPO over whole trials, with no gradient into q
+        several times: draw trials from the memory; ascend Σ_t E_{m ~ q_t} log p(all rewards | m) − KL(q_t ‖ q_{t−1})
+adapt:  live on; the filter does the learning
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from innerloop.core import Plan
+from innerloop.inner.belief_filter import BeliefFilter
+from innerloop.outer.bonus import Bonus
+from innerloop.outer.ppo import PPO
+from innerloop.outer.varibad import VariBAD
+from innerloop.recipes.presets import preset
+from innerloop.run.config import Recipe
+from innerloop.tasks.family import Family
+
+_POLICY = {"lr": 2e-3, "epochs": 2, "minibatches": 8, "discount": 0.99, "gae_lambda": 0.95, "entropy_weight": 0.01}
+_FAMILIES: dict[str, dict[str, Any]] = {  # what departs from the defaults, by family
+    # Published: 2e7 frames, PPO with 2 epochs of 4 minibatches, clip 0.05, lr 7e-4, discount 0.95, λ 0.95, entropy 0.01.
+    "grid-navi": {
+        "steps": 20_000_000,
+        "inner": {"likelihood": "sign"},
+        "policy": {"discount": 0.95},
+        "outer": {"terms": 15},
+    },
+    "semi-circle-varibad": {
+        "steps": 30_000_000,
+        "meta_batch": 64,
+        "inner": {"likelihood": "sign"},
+        "bonus": {"novelty": 0.1, "surprise": 0.1},
+        "outer": {"terms": 50, "decodes": 50},
+    },
+}
+
+
+def make(family: Family, steps: int | None = None) -> Recipe:
+    """VariBAD on `family`; `steps`: environment steps, if not the family's preset."""
+    chosen = preset(_FAMILIES, family.name)
+    plan = Plan(chunks=1, steps=family.horizon * family.episodes, streams=1)
+    return Recipe(
+        name="varibad",
+        family=family.name,
+        inner=BeliefFilter(plan, family.spaces, **chosen.get("inner", {})),
+        outer=VariBAD(
+            policy=PPO(**_POLICY | chosen.get("policy", {})), bonus=Bonus(**chosen.get("bonus", {})), **chosen.get("outer", {})
+        ),
+        meta_batch=chosen.get("meta_batch", 256),
+        steps=steps or chosen.get("steps", 10_000_000),
+        unit=family.unit,
+        evaluation=plan,
+        held_out=1000,
+        report_every=10,
+    )
