@@ -134,6 +134,10 @@ def _beside(methods: list[Case]) -> Iterator[Case]:
                 inner = replace(case.inner, **{field: True})
                 yield Case(f"{case.name}, {field}", inner, case.family, replace(case.recipe, inner=inner))
                 seen.add((_kind(case.inner), field))
+        if getattr(case.inner, "head", None) == "dense" and (_kind(case.inner), "head") not in seen:
+            inner = replace(case.inner, head="hyper", units=4)
+            yield Case(f"{case.name}, hyper", inner, case.family, replace(case.recipe, inner=inner))
+            seen.add((_kind(case.inner), "head"))
 
 
 METHODS = list(_methods())

@@ -19,11 +19,13 @@ from innerloop.equations.evidence import kl_chain, sign_error, squared_error
 from innerloop.equations.returns import masked_mean
 from innerloop.nets import memory as memories
 from innerloop.nets.decoder import Decoder
+from innerloop.nets.hyper import HyperHead
 from innerloop.nets.layers import Dense, Head, Perceptron
 from innerloop.nets.moments import Moments
 
 LIKELIHOODS = ("normal", "sign")
 EXPLAINS = ("arrival", "transition")
+HEADS = ("dense", "hyper")
 _DRAWS = 32  # of the latent, in an expectation
 
 
@@ -40,9 +42,9 @@ class BeliefMeta(NamedTuple):
 
     filter: Filter
     decoder: Decoder
-    body: Perceptron  # of the policy and the critic
-    policy: Head
-    value: Dense
+    body: Perceptron | None  # of the policy and the critic; a HyperHead has its own
+    policy: Head | HyperHead
+    value: Dense | None
     obs: Moments | None = None  # statistics of observations and rewards, where the inner normalises
     reward: Moments | None = None
 
@@ -74,18 +76,23 @@ class BeliefFilter(Inner[BeliefMeta, Believed]):
     through_encoder: bool = eqx.field(static=True, default=False)  # the policy's gradient reaches the filter: RL² then
     normalise: bool = eqx.field(static=True, default=False)  # observations and rewards, by their running statistics
     std: float = eqx.field(static=True, default=0.5)  # initial, in units of the action space; Box actions only
+    head: str = eqx.field(static=True, default="dense")  # "hyper": the belief makes the weights of a net that reads o_t
+    units: int = eqx.field(static=True, default=32)  # of that net
 
     def check(self) -> None:
         memories.check(self.memory, self.width, self.layers, self.heads)
         accept("inner.likelihood", self.likelihood, LIKELIHOODS)
         accept("inner.explains", self.explains, EXPLAINS)
+        accept("inner.head", self.head, HEADS)
         for name in ("latent", "embed"):
             at_least(f"inner.{name}", getattr(self, name), 1)
 
     def init(self, key: Array) -> BeliefMeta:
         key_embed, key_cell, key_belief, key_body, key_policy, key_value, key_decoder = jax.random.split(key, 7)
         seen, acted = width(self.spaces.obs), width(self.spaces.action)
-        size = (seen + 2 * self.latent, *self.hidden)[-1]
+        known = 2 * self.latent
+        size = (seen + known, *self.hidden)[-1]
+        dense = self.head == "dense"
         return BeliefMeta(
             Filter(
                 Dense.init(key_embed, seen + acted + 3, self.embed),
@@ -93,9 +100,11 @@ class BeliefFilter(Inner[BeliefMeta, Believed]):
                 Dense.init(key_belief, self.width, 2 * self.latent, scale=0.1),
             ),
             Decoder.init(key_decoder, self.latent, seen, acted, self.decoder, self.explains == "transition", self.states),
-            Perceptron.init(key_body, seen + 2 * self.latent, self.hidden),
-            Head.init(key_policy, size, self.spaces.action, scale=0.1, std=self.std),
-            Dense.init(key_value, size, 1, scale=0.1),
+            Perceptron.init(key_body, seen + known, self.hidden) if dense else None,
+            Head.init(key_policy, size, self.spaces.action, scale=0.1, std=self.std)
+            if dense
+            else HyperHead.init(key_policy, known, seen, self.units, self.spaces.action, std=self.std),
+            Dense.init(key_value, size, 1, scale=0.1) if dense else None,
             Moments.empty(seen) if self.normalise else None,
             Moments.empty(1) if self.normalise else None,
         )
@@ -144,6 +153,9 @@ class BeliefFilter(Inner[BeliefMeta, Believed]):
         known = jnp.concatenate(list(belief), -1)
         if not self.through_encoder:
             known = jax.lax.stop_gradient(known)
+        if isinstance(meta.policy, HyperHead):
+            return Decision(*meta.policy(known, x), belief)
+        assert meta.body is not None and meta.value is not None
         y = meta.body(jnp.concatenate([x, known], -1), "tanh")
         return Decision(meta.policy(y), meta.value(y)[..., 0], belief)
 

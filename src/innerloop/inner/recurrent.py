@@ -15,18 +15,20 @@ from jax import Array
 from innerloop.core import Decision, Inner, Lifetime, Plan, Spaces, Step, accept, at_least
 from innerloop.core.spaces import encode, width
 from innerloop.nets import memory as memories
+from innerloop.nets.hyper import HyperHead
 from innerloop.nets.layers import Dense, Head
 from innerloop.nets.moments import Moments
 
 DTYPES = ("float32", "bfloat16")
+HEADS = ("dense", "hyper")
 
 
 class RecurrentMeta(NamedTuple):
     """Parameters of RL²."""
 
     cell: memories.Cell
-    policy: Head
-    value: Dense
+    policy: Head | HyperHead
+    value: Dense | None  # a HyperHead's own
     obs: Moments | None = None  # statistics of observations and rewards, where the inner normalises
     reward: Moments | None = None
     embed: Dense | None = None  # before the memory
@@ -59,9 +61,12 @@ class Recurrent(Inner[RecurrentMeta, Remembered]):
     transition: bool = eqx.field(static=True, default=False)  # feed also the observation that the previous action was taken in
     embed: int = eqx.field(static=True, default=0)  # units of a GELU layer before the memory; 0: none
     std: float = eqx.field(static=True, default=0.5)  # initial, in units of the action space; Box actions only
+    head: str = eqx.field(static=True, default="dense")  # "hyper": the memory makes the weights of a net that reads o_t
+    units: int = eqx.field(static=True, default=32)  # of that net
 
     def check(self) -> None:
         memories.check(self.memory, self.width, self.layers, self.heads)
+        accept("inner.head", self.head, HEADS)
         accept("inner.dtype", self.dtype, DTYPES)
         for name in ("context", "segment", "embed"):
             at_least(f"inner.{name}", getattr(self, name), 0)
@@ -75,12 +80,17 @@ class Recurrent(Inner[RecurrentMeta, Remembered]):
         inputs = self.embed or inputs
         return RecurrentMeta(
             memories.make(self.memory, key_cell, inputs, self.width, self.layers, self.heads),
-            Head.init(key_policy, self.width, self.spaces.action, scale=0.1, std=self.std),
-            Dense.init(key_value, self.width, 1, scale=0.1),
+            self._head(key_policy),
+            Dense.init(key_value, self.width, 1, scale=0.1) if self.head == "dense" else None,
             Moments.empty(width(self.spaces.obs)) if self.normalise else None,
             Moments.empty(1) if self.normalise else None,
             embed,
         )
+
+    def _head(self, key: Array) -> Head | HyperHead:
+        if self.head == "dense":
+            return Head.init(key, self.width, self.spaces.action, scale=0.1, std=self.std)
+        return HyperHead.init(key, self.width, width(self.spaces.obs), self.units, self.spaces.action, std=self.std)
 
     def begin(self, meta: RecurrentMeta, key: Array) -> Remembered:
         lead = (self.plan.streams,)
@@ -120,9 +130,17 @@ class Recurrent(Inner[RecurrentMeta, Remembered]):
         return Remembered(state, memories.wide(y), obs if self.transition else None)
 
     def decide(self, meta: RecurrentMeta, fast: Remembered, obs: Any) -> Decision:
-        return self._decide(meta, fast.read)
+        if self.head == "dense":
+            return self._decide(meta, fast.read, None)
+        x = self._see(meta, obs)
+        return self._decide(meta, jnp.broadcast_to(fast.read, (*x.shape[:-1], self.width)), x)
 
-    def _decide(self, meta: RecurrentMeta, read: Array) -> Decision:
+    def _decide(self, meta: RecurrentMeta, read: Array, obs: Array | None) -> Decision:
+        """`obs`: what a hypernetwork's net reads, with the lead of `read`."""
+        if isinstance(meta.policy, HyperHead):
+            assert obs is not None
+            return Decision(*meta.policy(read, obs), read)
+        assert meta.value is not None
         return Decision(meta.policy(read), meta.value(read)[..., 0], read)
 
     def unroll(self, meta: RecurrentMeta, fast: Remembered, steps: Step) -> tuple[Remembered, Decision]:
@@ -137,7 +155,7 @@ class Recurrent(Inner[RecurrentMeta, Remembered]):
         else:
             state, ys = meta.cell.unroll(fast.state, xs, resets)
         ys = memories.wide(ys)
-        return Remembered(state, ys[-1], last), self._decide(meta, ys)
+        return Remembered(state, ys[-1], last), self._decide(meta, ys, obs)
 
     def _in_segments(self, meta: RecurrentMeta, state: Any, xs: Array, resets: Array, size: int) -> tuple[Any, Array]:
         """Only the state at each segment's begin is kept for the gradient; the rest is computed again."""

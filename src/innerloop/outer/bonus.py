@@ -31,8 +31,8 @@ class Net(NamedTuple):
 class BonusState(NamedTuple):
     """A fixed random net, the one that learns to foretell it (Burda et al. 2018), and the scales of both bonuses."""
 
-    target: Net
-    learner: Net
+    target: Any  # Net
+    learner: Any  # Net
     optimiser: Any
     scale: Array  # [2], running root of the mean square
     count: Array  # pyright: ignore[reportIncompatibleMethodOverride]  # updates done; hides tuple.count
@@ -121,8 +121,7 @@ class Bonus(eqx.Module):
         bonus = jnp.einsum("w,wbln->bln", weights / jnp.maximum(scale, 1e-6), both).reshape(lives.chunks.reward.shape)
         reward = lives.chunks.reward + jnp.where(lives.chunks.mask, bonus, 0.0)
         lives = lives._replace(chunks=lives.chunks._replace(reward=reward))
-        before: Any = state.learner
-        learner: Any = optax.apply_updates(before, change)
+        learner = optax.apply_updates(state.learner, change)
         said = {"bonus": masked_mean(bonus, lives.chunks.mask), "bonus_weight": left}
         return BonusState(state.target, learner, opt, scale, state.count + 1), lives, said
 
