@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 RECIPES = {  # name: (module, one line)
     "rl2": ("innerloop.recipes.rl2", "RL²: a recurrent policy whose memory adapts; PPO over whole trials"),
     "varibad": ("innerloop.recipes.varibad", "VariBAD: a belief about the task, learned by explaining trials; PPO on it"),
+    "pearl": ("innerloop.recipes.pearl", "PEARL: soft actor-critic told a latent, drawn from a posterior anew every episode"),
     "dpt": ("innerloop.recipes.dpt", "DPT: a transformer told what was optimal at every step of a history"),
     "ad": ("innerloop.recipes.ad", "AD: a transformer that foretells what a learning agent does next, from its history"),
     "amago": ("innerloop.recipes.amago", "AMAGO: off-policy actor and critic over whole trials from a replay memory"),

@@ -40,14 +40,16 @@ def moved(tree, along, size):
 @pytest.mark.parametrize("case", adaptive, ids=repr)
 def test_the_meta_gradient_is_that_of_finite_differences(case: Case):
     """Through the whole life: `begin`, every `learn` that is followed by decisions, and every decision and value."""
-    made = lived(case)
+    made, inner = lived(case), case.inner
+    if hasattr(inner, "through_encoder"):  # else no gradient passes the belief, on purpose
+        inner = replace(inner, through_encoder=True)
     life = jax.tree.map(lambda x: x[0], made.lives)
     with jax.enable_x64(True):
         meta, life64 = wide(made.meta), life._replace(chunks=wide(life.chunks), last=wide(life.last), start=wide(life.start))
 
         @jax.jit
         def objective(meta):
-            decision, ahead, _ = replay(case.inner, meta, life64)
+            decision, ahead, _ = replay(inner, meta, life64)
             fit = decision.dist.log_prob(life64.chunks.action)
             weight = jnp.cos(jnp.arange(fit.size, dtype=float)).reshape(fit.shape)
             return jnp.sum(weight * fit) + jnp.sum(decision.value**2) + jnp.sum(decision.dist.entropy()) + jnp.sum(ahead)

@@ -36,7 +36,10 @@ jax.monitoring.register_event_duration_secs_listener(_note)
 @cache
 def whole_batch(case: Case) -> tuple[Outer, Any]:
     """The case's outer without minibatches, so that masked tasks weigh the same wherever they fall, and its update, jitted."""
-    outer = replace(case.outer, minibatches=1) if hasattr(case.outer, "minibatches") else case.outer
+    outer = case.outer
+    if hasattr(outer, "policy"):
+        outer = replace(outer, policy=replace(outer.policy, minibatches=1))
+    outer = replace(outer, minibatches=1) if hasattr(outer, "minibatches") else outer
     return outer, jax.jit(partial(outer.update, case.inner))
 
 
@@ -60,7 +63,7 @@ def _fits() -> Iterator[tuple[str, str]]:
     """One recipe of each inner and outer in every family on the device, the others in three of other kinds of spaces."""
     seen = set()
     for name in sorted(registry.RECIPES):
-        recipe, _ = small(name, FAMILIES[0])
+        recipe, _ = small(name, next(family for family in FAMILIES if takes(name, family)))
         pair = type(recipe.inner), type(recipe.outer)
         for tasks in examples():
             if not family(tasks).on_device or tasks in FAMILIES or "xland" in tasks:

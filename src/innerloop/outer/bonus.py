@@ -73,7 +73,7 @@ class Bonus(eqx.Module):
         """Before the first update."""
         read = jax.eval_shape(lambda meta, lives: self._read(inner, meta, lives), meta, example)
         key_target, key_learner = jax.random.split(key)
-        learner = self._net(key_learner, read.shape[-1])
+        learner: Any = self._net(key_learner, read.shape[-1])
         optimiser = optax.adam(self.lr).init(learner)
         return BonusState(self._net(key_target, read.shape[-1]), learner, optimiser, jnp.zeros(2), jnp.zeros((), jnp.int32))
 
