@@ -53,7 +53,7 @@ class Guess(NamedTuple):
     latent: Array  # what the policy is told
     before: Array  # the observation last seen, encoded
     episode: Array  # int32: of the trial
-    time: Array  # int32 scalar: steps taken in
+    time: Array  # int32: steps taken in
     key: Array  # what draws come from, with the time: a replay draws the same
 
 
@@ -83,7 +83,7 @@ class PosteriorSampling(Inner[PosteriorMeta, Guess]):
         seen, acts = width(self.spaces.obs), width(self.spaces.action)
         return PosteriorMeta(
             net(key_encoder, seen * (1 + self.leads) + acts + 1, self.encoder, 2 * self.latent),
-            net(key_policy, seen + self.latent, self.hidden, 2 * acts, scale=0.1),
+            net(key_policy, seen + self.latent, self.hidden, 2 * acts),
             Moments.empty(seen) if self.normalise else None,
             Moments.empty(1) if self.normalise else None,
         )
@@ -92,9 +92,8 @@ class PosteriorSampling(Inner[PosteriorMeta, Guess]):
         lead = (self.plan.streams,)
         none = jnp.zeros((*lead, self.latent))
         before = jnp.zeros((*lead, width(self.spaces.obs)))
-        zero = jnp.zeros((), jnp.int32)
-        known = Factors(none, none)
-        return Guess(known, known, none, before, jnp.zeros(lead, jnp.int32), zero, jax.random.key_data(key))
+        zero, known = jnp.zeros(lead, jnp.int32), Factors(none, none)
+        return Guess(known, known, none, before, zero, zero, jax.random.key_data(jax.random.split(key, *lead)))
 
     def absorb(self, meta: PosteriorMeta, lives: Lifetime) -> PosteriorMeta:
         if meta.obs is None or meta.reward is None:
@@ -134,11 +133,12 @@ class PosteriorSampling(Inner[PosteriorMeta, Guess]):
         known = jax.tree.map(lambda total, x: jnp.where(born, 0.0, jnp.where(first, total + x, total)), fast.known, lately)
         lately = jax.tree.map(lambda x: jnp.where(first, 0.0, x), lately)
         episode = jnp.where(step.born, 0, fast.episode + step.first)
-        key = jax.random.fold_in(jax.random.wrap_key_data(fast.key), fast.time)
         mean, log_var = posterior(known)
         sure = (episode >= self.guesses)[:, None]
         mean, log_var = jnp.where(sure, mean, 0.0), jnp.where(sure, log_var, 0.0)
-        drawn = mean + jnp.exp(0.5 * log_var) * jax.random.normal(key, mean.shape)
+        keys = jax.vmap(jax.random.fold_in)(jax.random.wrap_key_data(fast.key), fast.time)
+        noise = jax.vmap(lambda key: jax.random.normal(key, (self.latent,)))(keys)
+        drawn = mean + jnp.exp(0.5 * log_var) * noise
         return Guess(known, lately, jnp.where(first | born, drawn, fast.latent), seen, episode, fast.time + 1, fast.key)
 
     def decide(self, meta: PosteriorMeta, fast: Guess, obs: Any) -> Decision:
