@@ -14,7 +14,7 @@ from innerloop.tasks.names import family as find
 from innerloop.worlds import DeviceWorld
 
 FAMILY = find("grid-navi")
-INNER = BeliefFilter(Plan(1, 30, 2), FAMILY.spaces, width=8, embed=6, latent=3, hidden=(8,), decoder=(8,))
+INNER = BeliefFilter(Plan(1, 30, 2), FAMILY.spaces, width=8, embed=6, latent=3, hidden=(8,), decoder=(8,), features=4)
 META = INNER.init(jax.random.key(0))
 
 
@@ -75,7 +75,7 @@ def test_training_beliefs_moves_neither_policy_nor_critic():
 
     gradient = jax.grad(bound)(META)
     assert all(not np.any(x) for x in jax.tree.leaves((gradient.policy, gradient.body, gradient.value)))
-    assert all(np.any(x != 0) for x in jax.tree.leaves((gradient.filter.cell.hidden, gradient.decoder.reward)))
+    assert all(np.any(x != 0) for x in jax.tree.leaves((gradient.filter.cell.hidden, gradient.decoder.reward.latent_out)))
 
 
 def certain(meta):
@@ -83,6 +83,17 @@ def certain(meta):
     bias = meta.filter.belief.bias.at[3:].set(-40.0)
     weight = meta.filter.belief.weight.at[:, 3:].set(0.0)
     return meta._replace(filter=meta.filter._replace(belief=replace(meta.filter.belief, weight=weight, bias=bias)))
+
+
+def halves(net, latent, row):
+    """What either half of a decoder with one output says: an offset, then features."""
+    out = []
+    for x, body, last in ((latent, net.latent, net.latent_out), (row, net.rows, net.rows_out)):
+        for layer in (*body.layers, last):
+            x = x @ np.asarray(layer.weight) + np.asarray(layer.bias)
+            x = x if layer is last else np.maximum(x, 0)
+        out.append(x)
+    return out
 
 
 @pytest.mark.parametrize("likelihood", ["normal", "sign"])
@@ -108,10 +119,8 @@ def test_evidence_is_that_of_every_belief_and_every_transition_of_its_trial(like
         total = 0.0
         for i in range(60):
             if there[i] and trial[i] == trial[t]:
-                x = np.concatenate([mean[t], arrived[i]])
-                for layer in meta.decoder.body.layers:
-                    x = np.maximum(x @ np.asarray(layer.weight) + np.asarray(layer.bias), 0)
-                out = float((x @ np.asarray(meta.decoder.reward.weight) + np.asarray(meta.decoder.reward.bias))[0])
+                z, x = halves(meta.decoder.reward, mean[t], arrived[i])
+                out = float(z[0] + x[0] + z[1:] @ x[1:])
                 if likelihood == "normal":
                     total -= (reward[i] - out) ** 2
                 else:
@@ -149,7 +158,8 @@ def test_states_are_explained_where_they_are_foretold():
     meta = inner.init(jax.random.key(0))
     life = jax.tree.map(lambda x: x[0], LIVES)
     gradient = jax.grad(lambda meta: inner.evidence(meta, life, jax.random.key(9)).states)(meta)
-    assert np.any(gradient.decoder.state.weight != 0) and not np.any(gradient.decoder.reward.weight)
+    assert np.any(gradient.decoder.state.rows_out.weight != 0)
+    assert not np.any(gradient.decoder.reward.rows_out.weight)
 
 
 def test_rewards_are_foreseen_from_where_one_arrives():

@@ -17,7 +17,7 @@ from innerloop.tasks.names import family as find
 from innerloop.worlds import DeviceWorld
 
 FAMILY = find("grid-navi")
-INNER = BeliefFilter(Plan(1, 30, 1), FAMILY.spaces, width=8, embed=6, latent=3, hidden=(8,), decoder=(8,))
+INNER = BeliefFilter(Plan(1, 30, 1), FAMILY.spaces, width=8, embed=6, latent=3, hidden=(8,), decoder=(8,), features=4)
 OUTER = VariBAD(PPO(epochs=1, minibatches=2), capacity=16, batch=8, replays=2).planned(10, 4)
 META = INNER.init(jax.random.key(0))
 TASKS = FAMILY.sample(jax.random.key(1), 4)

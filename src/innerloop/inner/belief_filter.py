@@ -69,7 +69,8 @@ class BeliefFilter(Inner[BeliefMeta, Believed]):
     embed: int = eqx.field(static=True, default=32)  # units of the GELU layer before the memory
     latent: int = eqx.field(static=True, default=5)  # D
     hidden: tuple[int, ...] = eqx.field(static=True, default=(64,))  # of the policy; tanh
-    decoder: tuple[int, ...] = eqx.field(static=True, default=(64, 32))  # hidden layers; relu
+    decoder: tuple[int, ...] = eqx.field(static=True, default=(64,))  # hidden layers of either half; relu
+    features: int = eqx.field(static=True, default=32)  # in which its halves meet
     likelihood: str = eqx.field(static=True, default="normal")  # of rewards; "sign": of whether they are positive
     explains: str = eqx.field(static=True, default="arrival")  # rewards by (m, s'); "transition": by (m, s, a, s')
     states: bool = eqx.field(static=True, default=False)  # decode the state that (m, s, a) leads to as well
@@ -99,7 +100,9 @@ class BeliefFilter(Inner[BeliefMeta, Believed]):
                 memories.make(self.memory, key_cell, self.embed, self.width, self.layers, self.heads),
                 Dense.init(key_belief, self.width, 2 * self.latent, scale=0.1),
             ),
-            Decoder.init(key_decoder, self.latent, seen, acted, self.decoder, self.explains == "transition", self.states),
+            Decoder.init(
+                key_decoder, self.latent, seen, acted, self.decoder, self.features, self.explains == "transition", self.states
+            ),
             Perceptron.init(key_body, seen + known, self.hidden) if dense else None,
             Head.init(key_policy, size, self.spaces.action, scale=0.1, std=self.std)
             if dense
@@ -185,32 +188,27 @@ class BeliefFilter(Inner[BeliefMeta, Believed]):
         rows = (self.see(meta, steps.arrived)[1:], self.see(meta, steps.obs)[:-1])
         rows = (*rows, encode(self.spaces.action, row(life.chunks.action)), reward)
         latent = beliefs.mean + jnp.exp(0.5 * beliefs.log_var) * jax.random.normal(key_noise, beliefs.mean.shape)
-        paid, led = self._missed(meta, latent[:-1], *rows)
-        surprise = paid + led
+        one_by_one = jax.vmap(lambda latent, *row: self._missed(meta, latent[None], *(x[None] for x in row)))
+        surprise = sum(x[:, 0, 0] for x in one_by_one(latent[:-1], *rows))
         at, of = _some(key_terms, held.shape[0], terms), _some(key_decodes, mask.shape[0], decodes)
+        counts = mask[of][None] & (trial[of][None] == trial[at][:, None])  # [E, I, N]
         share = mask.shape[0] / of.shape[0]
-
-        def explained(latent: Array, trial_at: Array) -> tuple[Array, Array]:
-            """By one draw of one belief [N, D]: sums over transitions of its trial [N]."""
-            z = jnp.broadcast_to(latent, (*of.shape, *latent.shape))
-            counts = mask[of] & (trial[of] == trial_at[None])
-            missed = self._missed(meta, z, *(x[of] for x in rows))
-            paid, led = (share * jnp.sum(jnp.where(counts, x, 0.0), 0) for x in missed)
-            return paid, led
-
-        paid, led = jax.vmap(explained)(latent[at], trial[at])
-        kl = masked_mean(divergence, held)
-        return Evidence(-masked_mean(paid, held[at]), -masked_mean(led, held[at]), kl, surprise)
+        missed = self._missed(meta, latent[at], *(x[of] for x in rows))
+        paid, led = (-masked_mean(share * jnp.sum(jnp.where(counts, x, 0.0), 1), held[at]) for x in missed)
+        return Evidence(paid, led, masked_mean(divergence, held), jnp.asarray(surprise))
 
     def _missed(
         self, meta: BeliefMeta, latent: Array, arrived: Array, obs: Array, action: Array, reward: Array
     ) -> tuple[Array, Array]:
-        """Minus the log-likelihoods of rewards, and of states or 0; [...]."""
+        """Minus the log-likelihoods of rewards, and of states (or 0), of transitions [I, N, *] by latents [E, N, D]."""
         before = (obs, action) if self.explains == "transition" else ()
         error = sign_error if self.likelihood == "sign" else squared_error
-        paid = error(meta.decoder.paid(latent, arrived, before), reward)
-        led = jnp.sum((arrived - meta.decoder.led(latent, obs, action)) ** 2, -1) if self.states else jnp.zeros_like(paid)
-        return paid, led
+        out = meta.decoder.paid(latent, arrived, before)
+        paid = error(out, jnp.broadcast_to(reward[None], out.shape))
+        if not self.states:
+            return paid, jnp.zeros_like(paid)
+        led = meta.decoder.led(latent, obs, action)
+        return paid, jnp.sum((jnp.broadcast_to(arrived[None], led.shape) - led) ** 2, -1)
 
     def foresee(self, meta: BeliefMeta, belief: Belief, arrived: Any) -> Array | None:
         """Mean over draws of the latent: expected rewards, or the probability that one is positive."""
@@ -218,10 +216,7 @@ class BeliefFilter(Inner[BeliefMeta, Believed]):
             return None
         noise = jax.random.normal(jax.random.key(0), (_DRAWS, self.latent))
         mean, std = (jnp.broadcast_to(x, noise.shape) for x in (belief.mean, jnp.exp(0.5 * belief.log_var)))
-        seen = self.see(meta, arrived)
-        lead = (_DRAWS, seen.shape[0])
-        latent = jnp.broadcast_to((mean + std * noise)[:, None], (*lead, self.latent))
-        out = meta.decoder.paid(latent, jnp.broadcast_to(seen, (*lead, seen.shape[-1])))
+        out = meta.decoder.paid(mean + std * noise, self.see(meta, arrived))
         if self.likelihood == "sign":
             return jnp.mean(jax.nn.sigmoid(out), 0)
         return jnp.mean(out, 0) if meta.reward is None else jnp.mean(out, 0) * meta.reward.std()[0]

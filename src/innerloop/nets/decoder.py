@@ -15,30 +15,55 @@ from jax import Array
 from innerloop.nets.layers import Dense, Perceptron
 
 
-class Decoder(eqx.Module):
-    """Two ReLU nets; all arguments are flat and encoded, [..., *], with one lead."""
+class Factored(eqx.Module):
+    """Σ_f φ_f(latent) ψ_f(rows), and an offset from either: E latents explain I rows in E + I passes of nets, not E · I."""
 
-    body: Perceptron
-    reward: Dense
-    state_body: Any  # Perceptron, or None where states are not foretold
-    state: Any
+    latent: Perceptron
+    latent_out: Dense  # → O offsets and F features
+    rows: Perceptron
+    rows_out: Dense  # → O offsets and F · O features
+    outputs: int = eqx.field(static=True)  # O
 
     @staticmethod
-    def init(key: Array, latent: int, obs: int, action: int, hidden: tuple[int, ...], whole: bool, states: bool) -> Decoder:
+    def init(key: Array, latent: int, inputs: int, hidden: tuple[int, ...], features: int, outputs: int) -> Factored:
+        keys = jax.random.split(key, 4)
+        return Factored(
+            Perceptron.init(keys[0], latent, hidden),
+            Dense.init(keys[1], (latent, *hidden)[-1], outputs + features),
+            Perceptron.init(keys[2], inputs, hidden),
+            Dense.init(keys[3], (inputs, *hidden)[-1], (1 + features) * outputs),
+            outputs,
+        )
+
+    def __call__(self, latent: Array, rows: Array) -> Array:
+        """latent [E, ..., D] and rows [I, ..., R], of one lead between → [E, I, ..., O]."""
+        z, x, o = self.latent_out(self.latent(latent, "relu")), self.rows_out(self.rows(rows, "relu")), self.outputs
+        kernel = jnp.reshape(x[..., o:], (*x.shape[:-1], z.shape[-1] - o, o))
+        y = jnp.einsum("e...f,i...fo->ei...o", z[..., o:], kernel)
+        offsets = jnp.broadcast_to(z[:, None, ..., :o], y.shape), jnp.broadcast_to(x[None, ..., :o], y.shape)
+        return y + offsets[0] + offsets[1]
+
+
+class Decoder(eqx.Module):
+    """All arguments are flat and encoded."""
+
+    reward: Factored
+    state: Any  # Factored, or None where states are not foretold
+
+    @staticmethod
+    def init(
+        key: Array, latent: int, obs: int, action: int, hidden: tuple[int, ...], features: int, whole: bool, states: bool
+    ) -> Decoder:
         """`whole`: rewards by (m, s, a, s'), else by (m, s') alone; `states`: foretell s' too."""
-        key_body, key_reward, key_state_body, key_state = jax.random.split(key, 4)
-        read, moved = latent + obs + (obs + action if whole else 0), latent + obs + action
-        body = Perceptron.init(key_body, read, hidden)
-        reward = Dense.init(key_reward, (read, *hidden)[-1], 1)
-        if not states:
-            return Decoder(body, reward, None, None)
-        state = Dense.init(key_state, (moved, *hidden)[-1], obs)
-        return Decoder(body, reward, Perceptron.init(key_state_body, moved, hidden), state)
+        key_reward, key_state = jax.random.split(key)
+        read = obs + (obs + action if whole else 0)
+        state = Factored.init(key_state, latent, obs + action, hidden, features, obs) if states else None
+        return Decoder(Factored.init(key_reward, latent, read, hidden, features, 1), state)
 
     def paid(self, latent: Array, arrived: Array, before: tuple[Array, ...] = ()) -> Array:
-        """One number a transition [...]; `before`: observation and action, where it was made to read them."""
-        return self.reward(self.body(jnp.concatenate([latent, *before, arrived], -1), "relu"))[..., 0]
+        """One number for each latent and transition [E, I, ...]; `before`: observation and action, where it reads them."""
+        return self.reward(latent, jnp.concatenate([*before, arrived], -1))[..., 0]
 
     def led(self, latent: Array, obs: Array, action: Array) -> Array:
-        """The state that an action leads to [..., O]."""
-        return self.state(self.state_body(jnp.concatenate([latent, obs, action], -1), "relu"))
+        """The state that each action leads to by each latent [E, I, ..., O]."""
+        return self.state(latent, jnp.concatenate([obs, action], -1))

@@ -27,7 +27,6 @@ _FAMILIES: dict[str, dict[str, Any]] = {  # what departs from the defaults, by f
         "steps": 20_000_000,
         "inner": {"likelihood": "sign"},
         "policy": {"discount": 0.95},
-        "outer": {"terms": 15},
     },
     "semi-circle-varibad": {
         "steps": 30_000_000,
