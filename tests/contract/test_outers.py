@@ -131,12 +131,13 @@ def test_a_task_that_is_not_finite_is_masked_counted_and_never_spread(case: Case
     broken = lives._replace(chunks=lives.chunks._replace(reward=rewards))
     new, metrics = update(state, broken, jax.random.key(0))
     assert metrics["masked"] == 0.25
-    rest = jax.tree.map(lambda x: x[jnp.array([0, 2, 3])], lives)
-    expected, clean = update(state, rest, jax.random.key(0))
-    assert clean["masked"] == 0
     moved = distance(outer.meta(new), outer.meta(state))
     assert moved > 0
-    assert distance(outer.meta(new), outer.meta(expected)) < 0.02 * moved
+    if type(outer).propose is Outer.propose:  # else the others would be taken for other tasks than they are
+        rest = jax.tree.map(lambda x: x[jnp.array([0, 2, 3])], lives)
+        expected, clean = update(state, rest, jax.random.key(0))
+        assert clean["masked"] == 0
+        assert distance(outer.meta(new), outer.meta(expected)) < 0.02 * moved
     for name, x in metrics.items():
         assert np.isfinite(x), name
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(new) if jnp.issubdtype(x.dtype, jnp.floating))

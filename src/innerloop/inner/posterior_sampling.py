@@ -139,7 +139,15 @@ class PosteriorSampling(Inner[PosteriorMeta, Guess]):
         keys = jax.vmap(jax.random.fold_in)(jax.random.wrap_key_data(fast.key), fast.time)
         noise = jax.vmap(lambda key: jax.random.normal(key, (self.latent,)))(keys)
         drawn = mean + jnp.exp(0.5 * log_var) * noise
-        return Guess(known, lately, jnp.where(first | born, drawn, fast.latent), seen, episode, fast.time + 1, fast.key)
+        return Guess(
+            known,
+            lately,
+            jnp.where(first | born, drawn, fast.latent),
+            seen.astype(fast.before.dtype),
+            episode,
+            fast.time + 1,
+            fast.key,
+        )
 
     def decide(self, meta: PosteriorMeta, fast: Guess, obs: Any) -> Decision:
         x = self.see(meta, obs)

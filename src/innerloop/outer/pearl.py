@@ -169,7 +169,8 @@ class PEARL(Outer[Any, PEARLState]):
         at = self._turn(state, lives.task.index.shape[0])
         memory, unsound = store(state.memory, at, lives)
         state = state._replace(memory=memory, meta=inner.absorb(state.meta, lives))
-        ready = jnp.all(memory.stored > 0)  # every task has been lived in
+        lived = jnp.sum(memory.stored > 0)
+        ready = ((state.count + 1) * at.shape[0] >= self.pool) & (lived > 0)  # every task has had its turn
         state, metrics = jax.lax.scan(
             lambda state, key: self._step(inner, state, ready, key), state, jax.random.split(key, self.replays)
         )
@@ -180,7 +181,9 @@ class PEARL(Outer[Any, PEARLState]):
     def _step(self, inner: Inner[Any, Any], state: PEARLState, ready: Array, key: Array) -> tuple[PEARLState, Metrics]:
         """One gradient step of everything; none before `ready`, and none where a gradient is not finite."""
         key_at, key_rows, key_context, key_critic, key_policy = jax.random.split(key, 5)
-        at = jax.random.choice(key_at, self.pool, (min(self.batch, self.pool),), replace=False)
+        score = jnp.where(state.memory.stored > 0, jax.random.uniform(key_at, (self.pool,)), -1.0)
+        score, at = jax.lax.top_k(score, min(self.batch, self.pool))
+        at = jnp.where(score >= 0, at, at[0])  # where fewer tasks have been lived in than a step takes
         rows = draw(state.memory, at, self.rows, key_rows)
         if self.shaped:
             chosen = jax.tree.map(lambda x: x[at], state.memory.tasks)
