@@ -32,6 +32,7 @@ RECIPES = {  # name: (module, one line)
     "anil": ("innerloop.recipes.anil", "ANIL: inner steps move the last layer alone"),
     "cavia": ("innerloop.recipes.cavia", "CAVIA: inner steps move a few context parameters alone"),
     "meta-sgd": ("innerloop.recipes.meta_sgd", "Meta-SGD: MAML with a learned step size for every parameter"),
+    "multitask": ("innerloop.recipes.multitask", "one policy for all tasks, fine-tuned: the control that MAML has to beat"),
     "reptile": ("innerloop.recipes.reptile", "Reptile: meta-parameters move towards the adapted ones"),
     "promp": ("innerloop.recipes.promp", "ProMP: clipped steps with a KL penalty before adaptation; LVC inside"),
 }
