@@ -19,13 +19,13 @@ class Cache(NamedTuple):
     """A ring of the last W steps: position p of the trial stands in slot p mod W. What an older trial left needs no
     clearing, since no position of this trial stands there yet."""
 
-    keys: Array  # [N, W, G heads, D], rotated
-    values: Array  # [N, W, G, D]
+    keys: Array  # [N, G heads, W, D], rotated
+    values: Array  # [N, G, W, D]
     age: Array  # int32 [N], steps of this trial so far
 
 
 class Attention(Cell):
-    """Each step attends to itself and the W − 1 before it in its trial. Acting is training with one query: one function."""
+    """Each step attends to itself and the W − 1 before it in its trial."""
 
     qkv: Array  # [I, 3H]
     out: Dense  # H → H
@@ -40,12 +40,22 @@ class Attention(Cell):
 
     def empty(self, lead: tuple[int, ...], context: int) -> Cache:
         size = self.qkv.shape[1] // 3 // self.heads
-        zeros = jnp.zeros((*lead, context, self.heads, size))
+        zeros = jnp.zeros((*lead, self.heads, context, size))
         return Cache(zeros, zeros, jnp.zeros(lead, jnp.int32))
 
     def step(self, state: Cache, x: Array, reset: Array) -> tuple[Cache, Array]:
-        state, y = self._attend(state, x[None], reset[None])
-        return state, y[0]
+        """The ring is written before it is read: so a loop around this writes one slot and copies nothing."""
+        window, place = state.keys.shape[2], jnp.where(reset, 0, state.age)
+        q, k, v = self._split(x[None])  # [N, G, 1, D]
+        q, k = _rotate(q, place[:, None]), _rotate(k, place[:, None])
+        at = jnp.arange(place.shape[0]), slice(None), jnp.mod(place, window)
+        keys, values = (ring.at[at].set(new[:, :, 0].astype(ring.dtype)) for ring, new in ((state.keys, k), (state.values, v)))
+        behind = jnp.mod(place[:, None] - jnp.broadcast_to(jnp.arange(window), (place.shape[0], window)), window)
+        kept = behind <= place[:, None]
+        scores = wide(jnp.einsum("ngtd,ngwd->ngtw", q, keys.astype(q.dtype)))
+        weight = _softmax(scores, kept[:, None, None], q)
+        y = jnp.einsum("ngtw,ngwd->ngtd", weight, values.astype(q.dtype))
+        return Cache(keys, values, place + 1), dense(self.out, y.reshape(*x.shape[:-1], -1))
 
     def unroll(self, state: Cache, xs: Array, resets: Array) -> tuple[Cache, Array]:
         steps = xs.shape[0]
@@ -61,10 +71,8 @@ class Attention(Cell):
         return state, jnp.concatenate(ys)
 
     def _attend(self, cache: Cache, xs: Array, resets: Array) -> tuple[Cache, Array]:
-        steps, window = xs.shape[0], cache.keys.shape[1]
-        q, k, v = (
-            jnp.moveaxis(y.reshape(*y.shape[:-1], self.heads, -1), 0, 1) for y in jnp.split(product(xs, self.qkv), 3, axis=-1)
-        )  # [N, T, G, D]
+        steps, window = xs.shape[0], cache.keys.shape[2]
+        q, k, v = self._split(xs)
         row = jnp.arange(steps)
         row = jnp.broadcast_to(row, resets.T.shape)
         began = jax.lax.cummax(jnp.where(resets.T, row, -1), axis=1)  # [N, T], the row where its trial began; -1: before
@@ -75,37 +83,46 @@ class Attention(Cell):
         kept = (old >= 0)[:, None] & (began < 0)[..., None] & (place[..., None] - old[:, None] < window)
         apart = row[..., None] - row[:, None]
         fresh = (apart >= 0) & (apart < window) & (began[..., None] == began[:, None])
-        scale = q.shape[-1] ** -0.5
         keys, values = (x.astype(q.dtype) for x in (cache.keys, cache.values))
-        old, new = jnp.einsum("ntgd,nwgd->ngtw", q, keys), jnp.einsum("ntgd,nsgd->ngts", q, k)
-        scores = wide(jnp.concatenate([old, new], axis=-1))
-        seen = jnp.concatenate([kept, fresh], axis=-1)[:, None]
-        weight = jax.nn.softmax(jnp.where(seen, scores * scale, -jnp.inf), axis=-1).astype(q.dtype)
-        y = jnp.einsum("ngtw,nwgd->ntgd", weight[..., :window], values)
-        y += jnp.einsum("ngts,nsgd->ntgd", weight[..., window:], v)
-        y = jnp.moveaxis(y, 1, 0).reshape(steps, y.shape[0], -1)
+        old, new = jnp.einsum("ngtd,ngwd->ngtw", q, keys), jnp.einsum("ngtd,ngsd->ngts", q, k)
+        weight = _softmax(wide(jnp.concatenate([old, new], axis=-1)), jnp.concatenate([kept, fresh], axis=-1)[:, None], q)
+        y = jnp.einsum("ngtw,ngwd->ngtd", weight[..., :window], values)
+        y += jnp.einsum("ngts,ngsd->ngtd", weight[..., window:], v)
+        y = jnp.transpose(y, (2, 0, 1, 3)).reshape(steps, y.shape[0], -1)
         age = place[:, -1] + 1
         ring = [_kept(x, new.astype(x.dtype), age) for x, new in ((cache.keys, k), (cache.values, v))]
         return Cache(*ring, age), dense(self.out, y)
 
+    def _split(self, xs: Array) -> tuple[Array, Array, Array]:
+        """Queries, keys and values of xs [T, N, I]; [N, G, T, D]."""
+        q, k, v = (
+            jnp.transpose(y.reshape(*y.shape[:-1], self.heads, -1), (1, 2, 0, 3))
+            for y in jnp.split(product(xs, self.qkv), 3, axis=-1)
+        )
+        return q, k, v
+
+
+def _softmax(scores: Array, seen: Array, like: Array) -> Array:
+    """Over what is `seen`, scaled for and in the type of `like` [..., D]."""
+    scale = like.shape[-1] ** -0.5
+    return jax.nn.softmax(jnp.where(jnp.broadcast_to(seen, scores.shape), scores * scale, -jnp.inf), axis=-1).astype(like.dtype)
+
 
 def _rotate(x: Array, place: Array) -> Array:
-    """x [N, T, G, D] turned by its position [N, T]."""
+    """x [N, G, T, D] turned by its position [N, T]."""
     half = x.shape[-1] // 2
     rates = 10000.0 ** (-jnp.arange(half) / half)
-    angle = jnp.broadcast_to(place[..., None, None], (*x.shape[:2], 1, half)) * jnp.broadcast_to(rates, (*x.shape[:2], 1, half))
+    lead = (x.shape[0], 1, x.shape[2], half)
+    angle = jnp.broadcast_to(place[:, None, :, None], lead) * jnp.broadcast_to(rates, lead)
     cos, sin = jnp.cos(angle).astype(x.dtype), jnp.sin(angle).astype(x.dtype)
     a, b = x[..., :half], x[..., half:]
     return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)
 
 
 def _kept(ring: Array, new: Array, age: Array) -> Array:
-    """`ring` [N, W, ...] with the last of `new` [N, T, ...] in their slots; the trial is then `age` [N] steps old."""
-    window, steps = ring.shape[1], new.shape[1]
-    if steps == 1:  # acting: touch one slot, not all
-        return ring.at[jnp.arange(ring.shape[0]), jnp.mod(age - 1, window)].set(new[:, 0])
-    slots = jnp.broadcast_to(jnp.arange(window), ring.shape[:2])
+    """`ring` [N, G, W, D] with the last of `new` [N, G, T, D] in their slots; the trial is then `age` [N] steps old."""
+    window, steps = ring.shape[2], new.shape[2]
+    slots = jnp.broadcast_to(jnp.arange(window), (ring.shape[0], window))
     source = steps - 1 - jnp.mod(age[:, None] - 1 - slots, window)  # the row that belongs in the slot, if not negative
-    lead = (*ring.shape[:2], *(1,) * (ring.ndim - 2))
-    taken = jnp.take_along_axis(new, jnp.maximum(source, 0).reshape(lead), axis=1)
-    return jnp.where((source >= 0).reshape(lead), taken, ring)
+    source = source[:, None, :, None]
+    return jnp.where(source >= 0, jnp.take_along_axis(new, jnp.maximum(source, 0), axis=2), ring)
