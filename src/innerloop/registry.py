@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 RECIPES = {  # name: (module, one line)
     "rl2": ("innerloop.recipes.rl2", "RL²: a recurrent policy whose memory adapts; PPO over whole trials"),
     "varibad": ("innerloop.recipes.varibad", "VariBAD: a belief about the task, learned by explaining trials; PPO on it"),
-    "pearl": ("innerloop.recipes.pearl", "PEARL: soft actor-critic told a latent, drawn from a posterior anew every episode"),
     "dpt": ("innerloop.recipes.dpt", "DPT: a transformer told what was optimal at every step of a history"),
     "ad": ("innerloop.recipes.ad", "AD: a transformer that foretells what a learning agent does next, from its history"),
     "amago": ("innerloop.recipes.amago", "AMAGO: off-policy actor and critic over whole trials from a replay memory"),
@@ -32,7 +31,6 @@ RECIPES = {  # name: (module, one line)
     "anil": ("innerloop.recipes.anil", "ANIL: inner steps move the last layer alone"),
     "cavia": ("innerloop.recipes.cavia", "CAVIA: inner steps move a few context parameters alone"),
     "meta-sgd": ("innerloop.recipes.meta_sgd", "Meta-SGD: MAML with a learned step size for every parameter"),
-    "multitask": ("innerloop.recipes.multitask", "one policy for all tasks, fine-tuned: the control that MAML has to beat"),
     "reptile": ("innerloop.recipes.reptile", "Reptile: meta-parameters move towards the adapted ones"),
     "promp": ("innerloop.recipes.promp", "ProMP: clipped steps with a KL penalty before adaptation; LVC inside"),
 }

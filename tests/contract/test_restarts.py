@@ -13,7 +13,7 @@ from pathlib import Path
 import jax
 import pytest
 from agreement import same
-from registry import FAMILIES, METHODS, PAIRS, Case, small, takes, trainer
+from registry import FAMILIES, METHODS, PAIRS, Case, small, trainer
 
 from innerloop.run import checkpoint
 
@@ -75,5 +75,5 @@ def test_an_agent_in_the_midst_of_a_life_survives_a_restart(tmp_path):
 def test_the_smallest_recipes_are_the_recipes():
     """What is tested is what is shipped, smaller: same classes, same switches."""
     for case in METHODS:
-        recipe, _ = small(case.recipe.name, next(family for family in FAMILIES if takes(case.recipe.name, family)))
+        recipe, _ = small(case.recipe.name, FAMILIES[0])
         assert type(recipe.inner) is type(case.inner) and type(recipe.outer) is type(case.outer)

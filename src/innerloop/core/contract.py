@@ -114,16 +114,6 @@ class Cursor(NamedTuple):
     episode: Array  # int32 [N]: episodes that have ended in the trial under way
 
 
-class Transitions(NamedTuple):
-    """What happened, in no order; leaves [..., *]."""
-
-    obs: Any
-    action: Any
-    reward: Array
-    arrived: Any  # before any reset
-    terminated: Array
-
-
 class Lifetime(NamedTuple):
     """All of one agent's experience in one task; chunks [K, T, N, ...]."""
 
@@ -186,14 +176,6 @@ class Inner(eqx.Module, Generic[Meta, Fast]):
     def evidence(self, meta: Meta, life: Lifetime, key: Array, *, terms: int = 0, decodes: int = 0) -> Evidence | None:
         """What beliefs are trained by, differentiable in `meta`; of a life that began here. `terms`, `decodes`: estimate it
         from so many beliefs and transitions; 0: all. Default: None, the inner holds no belief."""
-        return None
-
-    def infer(self, meta: Meta, context: Transitions) -> Belief | None:
-        """The belief that transitions [R, ...] of one task give, leaves [D]; differentiable in `meta`. Default: None."""
-        return None
-
-    def act(self, meta: Meta, obs: Any, latent: Array) -> Dist | None:
-        """The policy at `obs` [..., *obs] of an agent told that the task is `latent` [..., D]. Default: None, none is told."""
         return None
 
     def foresee(self, meta: Meta, belief: Belief, arrived: Any) -> Array | None:

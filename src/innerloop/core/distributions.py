@@ -75,55 +75,6 @@ class Normal(NamedTuple):
         return jnp.sum(other.log_std - self.log_std + 0.5 * (ratio + gap - 1.0), axis=-1)
 
 
-class Squashed(NamedTuple):
-    """Independent normals squeezed into (low, high) by tanh, over float actions [..., D]; `half` and `middle` are the box's."""
-
-    mean: Array  # before squeezing
-    log_std: Array
-    half: Array
-    middle: Array
-
-    def sample(self, key: Array) -> Array:
-        return self._squeezed(self._normal().sample(key))
-
-    def drawn(self, key: Array) -> tuple[Array, Array]:
-        """A sample and its log-probability, without the way back through atanh."""
-        u = self._normal().sample(key)
-        return self._squeezed(u), self._log_prob(u)
-
-    def mode(self) -> Array:
-        """Of the normal, squeezed: the action without noise."""
-        return self._squeezed(self.mean)
-
-    def log_prob(self, action: Array) -> Array:
-        # Actions at the very edge have no finite u; float32 tells apart what is inside of 1 − 1e-6.
-        return self._log_prob(jnp.arctanh(jnp.clip((action - self.middle) / self.half, -1 + 1e-6, 1 - 1e-6)))
-
-    def entropy(self) -> Array:
-        """The mean slope is taken over 64 quantiles of each component."""
-        at = jax.scipy.special.ndtri((jnp.arange(64) + 0.5) / 64)
-        at = jnp.broadcast_to(at.astype(self.mean.dtype), (*self.mean.shape, 64))
-        slope = jnp.mean(_log_slope(self.mean[..., None] + jnp.exp(self.log_std)[..., None] * at), -1)
-        return self._normal().entropy() + jnp.sum(slope + jnp.log(self.half), axis=-1)
-
-    def kl(self, other: Squashed) -> Array:
-        return self._normal().kl(other._normal())
-
-    def _normal(self) -> Normal:
-        return Normal(self.mean, self.log_std)
-
-    def _squeezed(self, u: Array) -> Array:
-        return self.middle + self.half * jnp.tanh(u)
-
-    def _log_prob(self, u: Array) -> Array:
-        return self._normal().log_prob(u) - jnp.sum(_log_slope(u) + jnp.log(self.half), axis=-1)
-
-
-def _log_slope(u: Array) -> Array:
-    """log(1 − tanh² u), stably."""
-    return 2.0 * (math.log(2.0) - u - jax.nn.softplus(-2.0 * u))
-
-
 class Uniform(NamedTuple):
     """Independent uniforms over [low, high] per entry; the random baseline on boxes. Leaves float [..., D]."""
 

@@ -95,11 +95,6 @@ class Family(ABC):
         """
         return None
 
-    def shaped(self, task: Task, arrived: Any) -> Any:
-        """A reward that leads where the family's own is silent, at observations `arrived` [..., *obs] of one task; [...]. For
-        the critics of methods that may have it in training, and nothing else. None (the default) where none is offered."""
-        return None
-
     @property
     def chart(self) -> Chart | None:
         """Where goals may lie, if tasks are places on a plane; None (the default) for all others."""

@@ -5,9 +5,8 @@ All start at the origin and move by at most 0.1 along each axis (`point_robot.py
 * `semi-circle-pearl` (Rakelly et al. 2019, PEARL, §6.4, as its published code has it): 100 goals, evenly spaced in
   angle over [0, π] with both ends, shuffled by numpy's RandomState(1337); the first 80 are for training and the last
   20 for testing; 20 steps; reward 1 − distance within 0.2 of the goal, else 0. PEARL itself shows this reward to its
-  encoder only and trains its critic on −distance, which is `shaped` here; all else gets the sparse one. Test is PEARL's
-  test; of its 80 training goals the last 10 are kept for validation, so that choosing a checkpoint never touches the test
-  goals.
+  encoder only and trains its critic on −distance; here every method gets the sparse one. Test is PEARL's test; of its
+  80 training goals the last 10 are kept for validation, so that choosing a checkpoint never touches the test goals.
 * `semi-circle-varibad` (Zintgraf et al. 2021, HyperX, as VariBAD's published code and HyperX's settings have it): a
   fresh angle ~ U(0, π) for every task; 100 steps; the same sparse reward, radius 0.2; 3 episodes a trial.
 * `semi-circle-dense`: this library's own: angle ~ U(0, π), 20 steps, reward −distance.
@@ -26,7 +25,7 @@ from jax import Array
 from innerloop.core import Task
 from innerloop.tasks.chart import Chart, arc
 from innerloop.tasks.family import deal
-from innerloop.tasks.point_robot import PointRobot, length
+from innerloop.tasks.point_robot import PointRobot
 
 RADIUS = 0.2  # within it the sparse reward is paid
 
@@ -77,10 +76,6 @@ class SemiCirclePearl(_SemiCircle):
     @property
     def episodes(self) -> int:
         return 6  # PEARL explores for 5 and reports the next
-
-    def shaped(self, task: Task, arrived: Array) -> Array:
-        """−distance: what PEARL's critic is trained on."""
-        return -length(arrived - jnp.broadcast_to(task.params, arrived.shape))
 
     @property
     def ids(self) -> range:
