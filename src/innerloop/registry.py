@@ -21,6 +21,10 @@ RECIPES = {  # name: (module, one line)
     "dpt": ("innerloop.recipes.dpt", "DPT: a transformer told what was optimal at every step of a history"),
     "ad": ("innerloop.recipes.ad", "AD: a transformer that foretells what a learning agent does next, from its history"),
     "amago": ("innerloop.recipes.amago", "AMAGO: off-policy actor and critic over whole trials from a replay memory"),
+    "pearl": (
+        "innerloop.recipes.pearl",
+        "PEARL: a latent drawn from a belief over the task for every episode; soft actor-critic",
+    ),
     "oracle": ("innerloop.recipes.oracle", "the task-id oracle: one policy that is shown the task; a baseline, not a method"),
     "maml": ("innerloop.recipes.maml", "MAML: policy-gradient steps from meta-learned parameters; TRPO outside"),
     "fomaml": ("innerloop.recipes.fomaml", "FOMAML: MAML without the second order"),

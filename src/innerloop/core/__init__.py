@@ -15,9 +15,16 @@ from innerloop.core.contract import (
     Step as Step,
     Task as Task,
     TaskDistribution as TaskDistribution,
+    Transitions as Transitions,
     World as World,
 )
-from innerloop.core.distributions import Categorical as Categorical, Dist as Dist, Normal as Normal, Uniform as Uniform
+from innerloop.core.distributions import (
+    Categorical as Categorical,
+    Dist as Dist,
+    Normal as Normal,
+    TanhNormal as TanhNormal,
+    Uniform as Uniform,
+)
 from innerloop.core.life import (
     adapt as adapt,
     birth as birth,

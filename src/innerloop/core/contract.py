@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 from jax import Array
 
-from innerloop.core.distributions import Dist
+from innerloop.core.distributions import Dist, Normal
 from innerloop.core.spaces import Spaces
 
 Meta = TypeVar("Meta")
@@ -98,6 +98,16 @@ class Cursor(NamedTuple):
     episode: Array  # int32 [N]: episodes that have ended in the trial under way
 
 
+class Transitions(NamedTuple):
+    """What became of actions, out of their order; leaves [...]. Rewards are raw."""
+
+    obs: Any
+    action: Any
+    reward: Array
+    arrived: Any  # the observation that the action led to, before any reset
+    terminated: Array
+
+
 class Lifetime(NamedTuple):
     """All of one agent's experience in one task; chunks [K, T, N, ...]."""
 
@@ -155,6 +165,11 @@ class Inner(eqx.Module, Generic[Meta, Fast]):
     def adapted(self, meta: Meta, fast: Fast) -> Meta | None:
         """`meta` with what `learn` made of it in its place: what an outer may move towards. Default: None, `learn` moves no
         part of meta (a memory)."""
+        return None
+
+    def inferred(self, meta: Meta, context: Transitions, mask: Array, key: Array) -> tuple[Fast, Normal] | None:
+        """The agent that has just drawn a latent, knowing the transitions `context` [N, C, ...] where `mask` [N, C], and the
+        belief [N, Z] that it drew from. Differentiable in meta. Default: None, nothing is inferred from sets."""
         return None
 
     def check(self) -> None:
