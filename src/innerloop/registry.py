@@ -35,6 +35,7 @@ RECIPES = {  # name: (module, one line)
     "cavia": ("innerloop.recipes.cavia", "CAVIA: inner steps move a few context parameters alone"),
     "meta-sgd": ("innerloop.recipes.meta_sgd", "Meta-SGD: MAML with a learned step size for every parameter"),
     "reptile": ("innerloop.recipes.reptile", "Reptile: meta-parameters move towards the adapted ones"),
+    "multitask": ("innerloop.recipes.multitask", "multi-task TRPO, then fine-tuning by policy gradient; a control"),
     "promp": ("innerloop.recipes.promp", "ProMP: clipped steps with a KL penalty before adaptation; LVC inside"),
 }
 
