@@ -2,8 +2,8 @@
 
     python benchmarks/pearl.py [--tasks semi-circle-pearl] [--set outer.replays=20 …]     writes benchmarks/results/pearl.json
 
-Each part is timed by itself, compile time apart, with one thread of XLA if NPROC=1 and OMP_NUM_THREADS=1 are set: living, one
-update of few gradient steps and one of twice as many. Their difference is the gradient steps; what is left is memories and copies.
+Each part is timed alone, compile time apart, with one thread of XLA if NPROC=1 and OMP_NUM_THREADS=1 are set: living, one
+update of few gradient steps and one of twice as many. Their difference is the gradient steps; the rest: memories and copies.
 `overlap_saves_at_most`: the lesser of living's share and learning's, which two cores at once could save.
 """
 
