@@ -93,11 +93,13 @@ class PosteriorSampling(Inner[PosteriorMeta, Believing]):
         return Believing(context, z, step.obs, episode, drawn, fast.key)
 
     def decide(self, meta: PosteriorMeta, fast: Believing, obs: Any) -> Decision:
+        space = self.spaces.action
+        assert isinstance(space, Box)  # `check`
         x = encode(self.spaces.obs, obs)
         z = jnp.broadcast_to(fast.z, (*x.shape[:-1], self.latent))
         y = meta.head(meta.body(jnp.concatenate([x, z], -1), "relu"))
         mean, log_std = jnp.split(y, 2, -1)
-        low, high = (jnp.full_like(mean, bound) for bound in (self.spaces.action.low, self.spaces.action.high))
+        low, high = (jnp.full_like(mean, bound) for bound in (space.low, space.high))
         return Decision(TanhNormal(mean, jnp.clip(log_std, -20.0, 2.0), low, high), jnp.zeros(x.shape[:-1]), z)
 
     def inferred(self, meta: PosteriorMeta, context: Transitions, mask: Array, key: Array) -> tuple[Believing, Normal]:

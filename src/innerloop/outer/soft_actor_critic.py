@@ -172,7 +172,7 @@ class SoftActorCritic(Outer[Any, SoftActorCriticState]):
         q_next = self._judge(target, inputs(rows.arrived, action, ahead.extras))
         reward = self.reward_scale * self._reward(tasks, rows)
         each = lambda f, axes: jax.vmap(jax.vmap(f, axes), axes)  # noqa: E731
-        targets = each(lambda *x: soft_target(*x, alpha, self.discount), (0, 0, 0, 0))
+        targets = each(lambda r, ended, q, log_pi: soft_target(r, ended, q, log_pi, alpha, self.discount), (0, 0, 0, 0))
         goal = stop(targets(reward, rows.terminated, jnp.moveaxis(q_next, 0, -1), log_pi))
         here = inner.decide(learned.meta, known, rows.obs)
         z = inner.decide(stop(learned.meta), fast, rows.obs).extras
