@@ -22,6 +22,10 @@ RECIPES = {  # name: (module, one line)
     "dpt": ("innerloop.recipes.dpt", "DPT: a transformer told what was optimal at every step of a history"),
     "ad": ("innerloop.recipes.ad", "AD: a transformer that foretells what a learning agent does next, from its history"),
     "amago": ("innerloop.recipes.amago", "AMAGO: off-policy actor and critic over whole trials from a replay memory"),
+    "pearl": (
+        "innerloop.recipes.pearl",
+        "PEARL: a latent drawn from a belief over the task for every episode; soft actor-critic",
+    ),
     "oracle": ("innerloop.recipes.oracle", "the task-id oracle: one policy that is shown the task; a baseline, not a method"),
     "maml": ("innerloop.recipes.maml", "MAML: policy-gradient steps from meta-learned parameters; TRPO outside"),
     "fomaml": ("innerloop.recipes.fomaml", "FOMAML: MAML without the second order"),
@@ -32,6 +36,7 @@ RECIPES = {  # name: (module, one line)
     "cavia": ("innerloop.recipes.cavia", "CAVIA: inner steps move a few context parameters alone"),
     "meta-sgd": ("innerloop.recipes.meta_sgd", "Meta-SGD: MAML with a learned step size for every parameter"),
     "reptile": ("innerloop.recipes.reptile", "Reptile: meta-parameters move towards the adapted ones"),
+    "multitask": ("innerloop.recipes.multitask", "multi-task TRPO, then fine-tuning by policy gradient; a control"),
     "promp": ("innerloop.recipes.promp", "ProMP: clipped steps with a KL penalty before adaptation; LVC inside"),
 }
 

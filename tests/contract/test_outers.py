@@ -63,7 +63,7 @@ def _fits() -> Iterator[tuple[str, str]]:
     """One recipe of each inner and outer in every family on the device, the others in three of other kinds of spaces."""
     seen = set()
     for name in sorted(registry.RECIPES):
-        recipe, _ = small(name, next(family for family in FAMILIES if takes(name, family)))
+        recipe, _ = small(name, next(tasks for tasks in FAMILIES if takes(name, tasks)))
         pair = type(recipe.inner), type(recipe.outer)
         for tasks in examples():
             if not family(tasks).on_device or tasks in FAMILIES or "xland" in tasks:

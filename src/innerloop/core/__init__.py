@@ -17,12 +17,14 @@ from innerloop.core.contract import (
     Step as Step,
     Task as Task,
     TaskDistribution as TaskDistribution,
+    Transitions as Transitions,
     World as World,
 )
 from innerloop.core.distributions import (
     Categorical as Categorical,
     Dist as Dist,
     Normal as Normal,
+    TanhNormal as TanhNormal,
     Uniform as Uniform,
 )
 from innerloop.core.life import (

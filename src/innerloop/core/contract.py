@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 from jax import Array
 
-from innerloop.core.distributions import Dist
+from innerloop.core.distributions import Dist, Normal
 from innerloop.core.spaces import Spaces
 
 Meta = TypeVar("Meta")
@@ -71,6 +71,7 @@ class Belief(NamedTuple):
 
     mean: Array
     log_var: Array
+    drawn: Any = None  # the latent that the agent acts on, where it draws one and keeps it
 
 
 class Evidence(NamedTuple):
@@ -112,6 +113,16 @@ class Cursor(NamedTuple):
     world: Any
     step: Step
     episode: Array  # int32 [N]: episodes that have ended in the trial under way
+
+
+class Transitions(NamedTuple):
+    """What became of actions, out of their order; leaves [...]. Rewards are raw."""
+
+    obs: Any
+    action: Any
+    reward: Array
+    arrived: Any  # the observation that the action led to, before any reset
+    terminated: Array
 
 
 class Lifetime(NamedTuple):
@@ -181,6 +192,11 @@ class Inner(eqx.Module, Generic[Meta, Fast]):
     def foresee(self, meta: Meta, belief: Belief, arrived: Any) -> Array | None:
         """The reward expected under a belief (leaves [D]) on arriving at each of the observations `arrived` [M, *obs]; [M].
         Default: None, the inner foretells no rewards."""
+        return None
+
+    def inferred(self, meta: Meta, context: Transitions, mask: Array, key: Array) -> tuple[Fast, Normal] | None:
+        """The agent that has just drawn a latent, knowing the transitions `context` [N, C, ...] where `mask` [N, C], and the
+        belief [N, Z] that it drew from. Differentiable in meta. Default: None, nothing is inferred from sets."""
         return None
 
     def check(self) -> None:

@@ -100,6 +100,16 @@ class Family(ABC):
         """Where goals may lie, if tasks are places on a plane; None (the default) for all others."""
         return None
 
+    @property
+    def has_privileged(self) -> bool:
+        """Whether `privileged` gives a reward."""
+        return False
+
+    def privileged(self, task: Task, arrived: Any) -> Array:
+        """A denser reward for having come to `arrived` that only training may see, of one row; jittable. Published settings
+        give it to critics; no agent ever observes it. Only where `has_privileged`."""
+        raise NotImplementedError(f"{self.name} has no privileged reward")
+
     def split(self, name: str) -> Self:
         """The same family with the tasks of one split; ValueError for an unknown name."""
         if name not in SPLITS:

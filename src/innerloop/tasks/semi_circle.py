@@ -5,7 +5,8 @@ All start at the origin and move by at most 0.1 along each axis (`point_robot.py
 * `semi-circle-pearl` (Rakelly et al. 2019, PEARL, §6.4, as its published code has it): 100 goals, evenly spaced in
   angle over [0, π] with both ends, shuffled by numpy's RandomState(1337); the first 80 are for training and the last
   20 for testing; 20 steps; reward 1 − distance within 0.2 of the goal, else 0. PEARL itself shows this reward to its
-  encoder only and trains its critic on −distance; here every method gets the sparse one. Test is PEARL's test; of its
+  encoder only and trains its critic on −distance, which recipe `pearl` does too (`privileged`); all other methods get the
+  sparse one. Test is PEARL's test; of its
   80 training goals the last 10 are kept for validation, so that choosing a checkpoint never touches the test goals.
 * `semi-circle-varibad` (Zintgraf et al. 2021, HyperX, as VariBAD's published code and HyperX's settings have it): a
   fresh angle ~ U(0, π) for every task; 100 steps; the same sparse reward, radius 0.2; 3 episodes a trial.
@@ -15,7 +16,7 @@ All start at the origin and move by at most 0.1 along each axis (`point_robot.py
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,7 @@ from jax import Array
 from innerloop.core import Task
 from innerloop.tasks.chart import Chart, arc
 from innerloop.tasks.family import deal
-from innerloop.tasks.point_robot import PointRobot
+from innerloop.tasks.point_robot import PointRobot, length
 
 RADIUS = 0.2  # within it the sparse reward is paid
 
@@ -88,6 +89,11 @@ class SemiCirclePearl(_SemiCircle):
 
     def reward(self, distance: Array) -> Array:
         return _sparse(distance)
+
+    has_privileged: ClassVar[bool] = True  # pyright: ignore[reportIncompatibleMethodOverride]  # a constant for a property
+
+    def privileged(self, task: Task, arrived: Any) -> Array:
+        return -length(arrived - task.params)
 
 
 @dataclass(frozen=True)
