@@ -3,8 +3,8 @@
     python benchmarks/varibad.py [NAME ...]      writes benchmarks/results/varibad.json
 
 `published` has the original's settings: 16 tasks of 60 steps an update, PPO with 2 epochs of 4 minibatches, 3 steps of the
-belief on 25 trials with every belief and every transition. `preset` is the recipe's own. CPU-seconds of all threads, compile time
-apart; NPROC=1 OMP_NUM_THREADS=1 says more on a shared machine.
+belief on 25 trials with every belief and every transition. `preset` is the recipe's own. CPU-seconds of all threads, compile
+time apart; NPROC=1 OMP_NUM_THREADS=1 says more on a shared machine.
 """
 
 from __future__ import annotations

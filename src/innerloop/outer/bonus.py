@@ -86,7 +86,7 @@ class Bonus(eqx.Module):
             beliefs = jax.tree.map(lambda x, y: jnp.concatenate([_rows(x), y[None]])[1:], decision.extras, last)
             arrived = jax.tree.map(lambda x, y: jnp.concatenate([_rows(x), y[None]])[1:], life.chunks.step, life.last).arrived
             assert isinstance(beliefs, Belief)
-            return jnp.concatenate([encode(inner.spaces.obs, arrived), *beliefs], -1)
+            return jnp.concatenate([encode(inner.spaces.obs, arrived), beliefs.mean, beliefs.log_var], -1)
 
         return jax.lax.stop_gradient(jax.vmap(one)(lives))
 

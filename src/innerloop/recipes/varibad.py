@@ -23,8 +23,8 @@ from innerloop.tasks.family import Family
 _POLICY = {"lr": 2e-3, "epochs": 2, "minibatches": 8, "discount": 0.99, "gae_lambda": 0.95, "entropy_weight": 0.01}
 _FAMILIES: dict[str, dict[str, Any]] = {  # what departs from the defaults, by family
     # Published: 2e7 frames, PPO with 2 epochs of 4 minibatches, clip 0.05, lr 7e-4, discount 0.95, λ 0.95, entropy 0.01.
-    # With 3 steps of the belief on 64 trials the second episode found the goal too late (34 in all after 20 M steps), and with a
-    # discount of 0.99 all went slower.
+    # With 3 steps of the belief on 64 trials the second episode found the goal too late (34 in all after 20 M steps), and with
+    # a discount of 0.99 all went slower.
     "grid-navi": {
         "steps": 18_000_000,
         "inner": {"likelihood": "sign", "latent": 10},
