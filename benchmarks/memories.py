@@ -28,7 +28,7 @@ RESULTS = Path(__file__).parent / "results" / "memories.json"
 MEMORIES = ("gru", "lstm", "mingru", "s5", "gdn", "transformer")
 PROBES = ("probe-reward", "probe-observation", "probe-cost", "probe-across", "probe-alike")
 LEARN = {"bandit-k5-n10": 4_000_000, "grid-navi": 4_000_000, "bandit-k5-n100": 6_000_000, "tabular-mdp-n10": 4_000_000}
-CONTEXTS = (128, 512)
+CONTEXTS = (128, 512, 2048)
 KINDS = ("act", "cost", "long", "probes", "learn")
 
 

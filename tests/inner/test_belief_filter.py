@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from innerloop.core import Belief, Plan, per_task, replay
-from innerloop.equations.evidence import gaussian_kl
+from innerloop.core import Belief, Normal, Plan, per_task, replay
 from innerloop.inner.belief_filter import BeliefFilter
 from innerloop.tasks.names import family as find
 from innerloop.worlds import DeviceWorld
@@ -127,7 +126,8 @@ def test_evidence_is_that_of_every_belief_and_every_transition_of_its_trial(like
                     total += np.log(1 / (1 + np.exp(-out if reward[i] > 0 else out)))
         sums.append(total)
         before = (np.zeros(3), np.zeros(3)) if t == 0 or trial[t] != trial[t - 1] else (mean[t - 1], log_var[t - 1])
-        divergences.append(float(gaussian_kl(*map(jnp.asarray, (mean[t], log_var[t], *before)))))
+        now, prior = (Normal(jnp.asarray(m), 0.5 * jnp.asarray(v)) for m, v in ((mean[t], log_var[t]), before))
+        divergences.append(float(now.kl(prior)))
     np.testing.assert_allclose(found.rewards, np.mean(sums), rtol=1e-3)
     np.testing.assert_allclose(found.kl, np.mean(divergences), rtol=1e-3)
     assert found.states == 0

@@ -1,4 +1,4 @@
-"""The two halves of an evidence lower bound: divergences of Gaussian beliefs, and likelihoods of rewards.
+"""The two halves of an evidence lower bound: divergences of a chain of beliefs, and likelihoods of rewards.
 
 Not the bound of a trial: that is `outer/varibad.py`, which knows what was decoded from which belief.
 """
@@ -9,11 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-
-def gaussian_kl(mean: Array, log_var: Array, mean_0: Array, log_var_0: Array) -> Array:
-    """KL(N(mean, e^log_var) ‖ N(mean_0, e^log_var_0)) in nats, of independent components [..., D]; [...]."""
-    gap = (mean - mean_0) ** 2 * jnp.exp(-log_var_0)
-    return 0.5 * jnp.sum(log_var_0 - log_var + jnp.exp(log_var - log_var_0) + gap - 1.0, axis=-1)
+from innerloop.core import Normal
 
 
 def kl_chain(mean: Array, log_var: Array, born: Array) -> Array:
@@ -29,7 +25,7 @@ def kl_chain(mean: Array, log_var: Array, born: Array) -> Array:
     first = (born | (jnp.arange(born.shape[0]) == 0))[:, None]
     mean_0 = jnp.where(first, 0.0, jnp.concatenate([mean[:1], mean[:-1]]))
     log_var_0 = jnp.where(first, 0.0, jnp.concatenate([log_var[:1], log_var[:-1]]))
-    return gaussian_kl(mean, log_var, mean_0, log_var_0)
+    return Normal(mean, 0.5 * log_var).kl(Normal(mean_0, 0.5 * log_var_0))
 
 
 def squared_error(output: Array, reward: Array) -> Array:

@@ -21,9 +21,8 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from innerloop.core import Inner, Lifetime, Metrics, Outer, Task, TaskDistribution, Transitions, at_least, select
+from innerloop.core import Inner, Lifetime, Metrics, Normal, Outer, Task, TaskDistribution, Transitions, at_least, select
 from innerloop.core.spaces import encode, width, zeros
-from innerloop.equations.gaussians import kl_to_standard
 from innerloop.equations.soft_actor_critic import actor_loss, critic_loss, soft_target, temperature_loss
 from innerloop.nets.layers import Dense, Perceptron
 from innerloop.outer.gradients import finite
@@ -89,8 +88,17 @@ class SoftActorCritic(Outer[Any, SoftActorCriticState]):
                 f"this outer trains what an agent infers from sets of transitions, and {type(inner).__name__} infers nothing "
                 "from sets (Inner.inferred); accepted: PosteriorSampling."
             )
-        if self.privileged and not self.tasks.has_privileged:
+        if self.privileged and not self._offered():
             raise ValueError(f"outer.privileged: {self.tasks.name} has no reward for those who know the task; set it to false.")
+
+    def _offered(self) -> bool:
+        """Whether the family has a privileged reward."""
+
+        def asked(key: Array) -> Any:
+            task = jax.tree.map(lambda x: x[0], self.tasks.sample(key, 1))
+            return self.tasks.privileged(task, zeros(self.tasks.spaces.obs))
+
+        return jax.eval_shape(asked, jax.random.key(0)) is not None
 
     def _know(self, inner: Inner[Any, Any], meta: Any, key: Array) -> Any:
         lead, spaces = (1, 1), inner.spaces
@@ -182,7 +190,7 @@ class SoftActorCritic(Outer[Any, SoftActorCriticState]):
         action, log_pi = here.dist.sample_and_log_prob(key_here)  # pyright: ignore[reportAttributeAccessIssue]  # TanhNormal
         q_here = self._judge(stop(learned.critics), inputs(rows.obs, action, here.extras.drawn))
         actor = jnp.mean(each(lambda q, log_pi: actor_loss(q, log_pi, alpha), (0, 0))(jnp.moveaxis(q_here, 0, -1), log_pi))
-        kl = jnp.mean(jax.vmap(kl_to_standard)(belief.mean, belief.log_std))
+        kl = jnp.mean(belief.kl(Normal(*(jnp.zeros_like(x) for x in belief))))
         loss = critic + actor + self.kl_weight * kl
         if self.temperature == 0:
             loss += temperature_loss(learned.log_alpha, stop(jnp.mean(log_pi)), -float(spaces.action.width))

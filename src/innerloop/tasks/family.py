@@ -100,15 +100,10 @@ class Family(ABC):
         """Where goals may lie, if tasks are places on a plane; None (the default) for all others."""
         return None
 
-    @property
-    def has_privileged(self) -> bool:
-        """Whether `privileged` gives a reward."""
-        return False
-
-    def privileged(self, task: Task, arrived: Any) -> Array:
+    def privileged(self, task: Task, arrived: Any) -> Any:
         """A denser reward for having come to `arrived` that only training may see, of one row; jittable. Published settings
-        give it to critics; no agent ever observes it. Only where `has_privileged`."""
-        raise NotImplementedError(f"{self.name} has no privileged reward")
+        give it to critics; no agent ever observes it. None (the default) where there is none."""
+        return None
 
     def split(self, name: str) -> Self:
         """The same family with the tasks of one split; ValueError for an unknown name."""

@@ -90,8 +90,6 @@ class SemiCirclePearl(_SemiCircle):
     def reward(self, distance: Array) -> Array:
         return _sparse(distance)
 
-    has_privileged: ClassVar[bool] = True  # pyright: ignore[reportIncompatibleMethodOverride]  # a constant for a property
-
     def privileged(self, task: Task, arrived: Any) -> Array:
         return -length(arrived - task.params)
 
