@@ -18,11 +18,13 @@ _RESULT = (
 )  # fmt: skip
 
 
-def _anywhere(command: list[str], name: str) -> list[str]:
-    """A run's command with a run folder that makes sense on any machine."""
+def _anywhere(command: list[str], name: str, seeds: list[int]) -> list[str]:
+    """A run's command for all of `seeds`, with a run folder that makes sense on any machine."""
     words = list(command)
     if "--out" in words[:-1]:
         words[words.index("--out") + 1] = f"runs/{name}"
+    if len(seeds) > 1 and "--seed" in words[:-1]:
+        words[words.index("--seed") + 1] = f"{min(seeds)}:{max(seeds) + 1}"
     return words
 
 
@@ -47,13 +49,14 @@ def put(run: Path, name: str, shelf: Path) -> Path:
     target.mkdir(parents=True)
     evaluation = read_json(Path(run) / "evaluation.json") | {"run": f"zoo:{name}"}
     *before, last = stages(first)
-    records = [r.record | {"command": _anywhere(r.record["command"], name)} for r in found]
+    records = [r.record | {"command": _anywhere(r.record["command"], name, [r.record["seed"]])} for r in found]
+    seeds = [r["seed"] for r in records]
     card = {
         "name": name,
         "recipe": recipe.name,
         "family": recipe.family,
-        "command": records[0]["command"],
-        "seeds": [r["seed"] for r in records],
+        "command": _anywhere(records[0]["command"], name, seeds),
+        "seeds": seeds,
         "env_steps": recipe.updates * recipe.interactions,
         "cpu_seconds": [r.get("cpu_seconds") for r in records],
         "device": last["device"],

@@ -71,7 +71,7 @@ class SoftActorCritic(Outer[Any, SoftActorCriticState]):
     discount: float = eqx.field(static=True, default=0.99)  # paper: 0.99, point robot 0.9
     reward_scale: float = eqx.field(static=True, default=5.0)  # in the target only, never in the context; paper: 5, point 100
     temperature: float = eqx.field(static=True, default=1.0)  # α; paper: 1. 0: learned, for an entropy of −dim(a)
-    kl_weight: float = eqx.field(static=True, default=1.6)  # of the KL per task; published λ (0.1) × tasks in a step (16)
+    kl_weight: float = eqx.field(static=True, default=0.8)  # of the KL per task; paper: λ (0.1) × 16 tasks, × ½ as the critics
     follow: float = eqx.field(static=True, default=0.005)  # the target's share of the new at each step; paper: 0.005
     hidden: tuple[int, ...] = eqx.field(static=True, default=(300, 300, 300))  # of the critics; paper: 300-300-300
     privileged: bool = eqx.field(

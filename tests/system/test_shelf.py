@@ -1,0 +1,26 @@
+"""A zoo entry of several seeds: the first's weights, and one command that trains them all again."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from innerloop import loading
+
+
+def test_a_card_has_the_command_of_all_its_seeds(innerloop, finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "both")
+    with pytest.raises(AssertionError, match="no evaluation.json"):
+        innerloop("zoo", run, "--name", "tiny", "--to", tmp_path / "zoo")
+    innerloop("evaluate", run, "--tasks", 8)
+    innerloop("zoo", run, "--name", "tiny", "--to", tmp_path / "zoo")
+    card = json.loads((tmp_path / "zoo" / "tiny" / "card.json").read_text())
+    words = card["command"]
+    assert (words[words.index("--seed") + 1], words[words.index("--out") + 1]) == ("0:2", "runs/tiny")
+    assert card["seeds"] == [0, 1]
+    record = json.loads((tmp_path / "zoo" / "tiny" / "run.json").read_text())
+    assert record["command"][record["command"].index("--seed") + 1] == "0"
+    kept, first = (loading.load(path)[2] for path in (tmp_path / "zoo" / "tiny", run / "seed-0"))
+    assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(kept), jax.tree.leaves(first), strict=True))
