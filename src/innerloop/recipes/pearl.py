@@ -25,7 +25,8 @@ _LEAN = {
 }
 _PEARL: dict[str, dict[str, Any]] = {  # what departs from the defaults, by family
     "semi-circle-pearl": {
-        "inner": {**_LEAN["inner"], "arrived": False, "wait": 1},
+        # Five draws from the prior, as published: misses alone give a belief that is sure and wrong, and the search ends.
+        "inner": {**_LEAN["inner"], "arrived": False, "wait": 5},
         "outer": {
             **_LEAN["outer"],
             "pool": 70,  # paper: 80, of which we keep ten for validation
@@ -34,13 +35,13 @@ _PEARL: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fami
             "context": 128,  # paper: 1024
             "discount": 0.9,
             "reward_scale": 20.0,  # paper: 100; the higher it is, the less a draw from the prior explores
-            "kl_weight": 0.2,  # paper: 0.5, from λ = 0.1 summed over 10 tasks; beside a loss 25 times as large
+            "kl_weight": 0.5,  # as the paper's, from λ = 0.1 summed over 10 tasks; beside a loss 25 times as large
             "capacity": 4000,
             "privileged": True,
         },
         "meta_batch": 10,
         "streams": 8,  # trials side by side in one task, so that a place says little of which task it is
-        "updates": 100,
+        "updates": 200,
         "held_out": 10,
     },
     # Critics err by the spread of one step's reward where they know no task: with a scale of 1 and the same KL it is cheaper to
