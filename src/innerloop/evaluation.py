@@ -49,7 +49,8 @@ def evaluate(
 
     Returns:
         {"run", "recipe", "family", "split", "tasks", "seed", "unit", "policy", "curve": [{"experience", "mean", "lo", "hi"}],
-        "total": {"mean", "lo", "hi"}, "gain" (first to last unit, paired), "baselines": {name: {"curve", "total"}},
+        "total": {"mean", "lo", "hi"}, "gain" (first to last unit, paired), "gap": at each
+        episode the share of the way from no adaptation to the oracle, or None, "baselines": {name: {"curve", "total"}},
         "oracle": {"name", "total"} or None, "seeds", "interval", "tiny", "incomplete", "interaction": environment steps that
         one unit of experience takes in a task}, and for gradient steps "deterministic": {"curve", "total"}, the same agents
         by the mode of their actions. Also written to evaluation.json in a run's folder, with a table of
@@ -84,9 +85,10 @@ def evaluate(
         finally:
             world.close()
     recipe, family = shared["recipe"], shared["family"]
-    known = _known(family.name, recipe.unit)
     stacked = _whole(per_seed)
     curve = _over(stacked)
+    known = _known(family.name, recipe.unit, stacked.shape[2])
+    beside = shared.get("baselines", {}) | known["baselines"]
     result = {
         "run": str(path),
         "recipe": recipe.name,
@@ -100,7 +102,8 @@ def evaluate(
         "total": _total(stacked, recipe.unit),
         "gain": _over(stacked[:, :, -1] - stacked[:, :, 0]).point(),
         "first_gain": _over(stacked[:, :, min(1, stacked.shape[2] - 1)] - stacked[:, :, 0]).point(),
-        "baselines": shared.get("baselines", {}) | known["baselines"],
+        "gap": _gap(stacked, recipe.unit, beside, known["oracle"]),
+        "baselines": beside,
         "oracle": known["oracle"],
         "seeds": seeds,
         "interval": curve.over,
@@ -121,14 +124,38 @@ def _keep(path: Path, value: dict[str, Any]) -> None:
         write_json(path, value)
 
 
-def _known(name: str, unit: str) -> dict[str, Any]:
-    """What is shipped about a family; for gradient steps, which are judged by one episode, its share of the trial."""
+def _known(name: str, unit: str, units: int) -> dict[str, Any]:
+    """What is shipped about a family. A trained oracle is known by one episode, and is alike in all of a trial; for gradient
+    steps, which are judged by one episode, an oracle's share of the trial."""
     if name not in oracles.SHIPPED:
         return {"baselines": {}, "oracle": None}
     known = oracles.load(name)
-    if unit == known["unit"]:
-        return known
-    return {"baselines": {}, "oracle": known["oracle"] | {"total": known["oracle"]["total"] / known["trial"]}}
+    if unit != known["unit"]:
+        return {"baselines": {}, "oracle": known["oracle"] | {"total": known["oracle"]["total"] / known["trial"]}}
+    if known["trial"] == 1 and units > 1:
+        oracle = known["oracle"] | {"total": known["oracle"]["total"] * units}
+        return {"baselines": {name: _repeated(found, units) for name, found in known["baselines"].items()}, "oracle": oracle}
+    return known
+
+
+def _repeated(found: dict[str, Any], units: int) -> dict[str, Any]:
+    """One episode's value in each of so many."""
+    curve = [found["curve"][0] | {"experience": i} for i in range(units)]
+    return {"curve": curve, "total": {name: value * units for name, value in found["total"].items()}}
+
+
+def _gap(values: np.ndarray, unit: str, beside: dict[str, Any], oracle: dict[str, Any] | None) -> list[dict[str, Any]] | None:
+    """How much of the way from the same net without adaptation (0) to the oracle (1), both taken as exact, each episode goes;
+    None where one of them is not known, or nothing lies between."""
+    none = beside.get("no adaptation")
+    if unit != "episode" or none is None or oracle is None:
+        return None
+    units = values.shape[2]
+    best = [p["mean"] for p in beside.get(oracle["name"], {}).get("curve", ())] or [oracle["total"] / units] * units
+    low = np.array([p["mean"] for p in none["curve"]])
+    if len(best) != units or len(low) != units or np.any(np.array(best) <= low):
+        return None
+    return _over((values - low) / (np.array(best) - low)).curve()
 
 
 def _whole(per_seed: list[np.ndarray]) -> np.ndarray:

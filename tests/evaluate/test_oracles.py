@@ -103,13 +103,13 @@ def test_a_trained_oracle_is_taken_from_its_evaluated_run(tmp_path, capsys):
     with pytest.raises(ValueError, match="innerloop evaluate"):
         oracles.trained(run)
     an_oracle_run(run, recipe="maml", family="half-cheetah-dir")
-    with pytest.raises(ValueError, match="recipe oracle"):
+    with pytest.raises(ValueError, match="recipe oracle, or of another one on shown:half-cheetah-dir"):
         oracles.trained(run)
     an_oracle_run(run)
     oracles.main(["--run", str(run), "--out", str(out)])
     found = json.loads((out / "half-cheetah-dir.json").read_text("utf-8"))
     assert found["oracle"] == {"name": "task-id oracle, trained", "total": 300.0} and found["trial"] == 1
-    assert found["settings"]["train"] == "innerloop train oracle --tasks half-cheetah-dir --steps 1000"
+    assert found["settings"]["train"] == "innerloop train oracle --tasks shown:half-cheetah-dir --steps 1000"
     assert "300.0000" in capsys.readouterr().out
 
 

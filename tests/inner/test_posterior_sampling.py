@@ -96,3 +96,12 @@ def test_what_it_cannot_do_is_refused():
         replace(INNER, spaces=family("probe-across").spaces).check()
     with pytest.raises(ValueError, match="Did you mean 'attention'"):
         replace(INNER, encoder="atention").check()
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_without_a_latent_nothing_is_inferred(encoder):
+    inner = replace(INNER, latent=0, encoder=encoder)
+    inner.check()
+    meta = inner.init(jax.random.key(0))
+    lives = jax.jit(lambda: DeviceWorld(FAMILY).live(inner, meta, FAMILY.sample(jax.random.key(1), 2), jax.random.key(2))[0])()
+    assert lives.start.z.shape[-1] == 0 and np.all(np.isfinite(lives.chunks.log_prob))

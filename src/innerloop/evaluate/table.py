@@ -48,6 +48,9 @@ def show(result: dict[str, Any], console: Console | None = None) -> None:
         table.add_row(name, *cells, end, style="" if number else "bold")
     if oracle:
         table.add_row(f"oracle: {oracle['name']}", *[""] * len(shown), f"{oracle['total']:.{whole}f}   " + " " * (whole + 2))
+    if result["gap"]:
+        closed = [f"{result['gap'][i]['mean']:.0%}" for i in shown]
+        table.add_row("gap to the oracle closed", *closed, "")
     seeds = f", {len(result['seeds'])} seeds" if len(result["seeds"]) > 1 else ""
     gain = result["gain"]
     console.print(f"[bold]{result['recipe']} on {result['family']}[/bold]: return at each {unit} in new tasks\n")

@@ -63,7 +63,8 @@ def _believes(inner: Inner[Any, Any], meta: Any) -> bool:
         obs = zeros(inner.spaces.obs, (inner.plan.streams,))
         return inner.decide(meta, inner.begin(meta, key), obs).extras
 
-    return isinstance(jax.eval_shape(extras, meta, jax.random.key(0)), Belief)
+    said = jax.eval_shape(extras, meta, jax.random.key(0))
+    return isinstance(said, Belief) and said.mean.shape[-1] > 0
 
 
 def _beliefs(inner: Inner[Any, Any], meta: Any, lives: Lifetime) -> Belief:

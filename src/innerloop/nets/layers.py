@@ -26,7 +26,9 @@ class Dense(eqx.Module):
 
     @staticmethod
     def init(key: Array, inputs: int, outputs: int, scale: float = 1.0, orthogonal: bool = False) -> Dense:
-        """Glorot-uniform (or orthogonal) weights times `scale`, zero biases."""
+        """Glorot-uniform (or orthogonal) weights times `scale`, zero biases. Sizes may be 0."""
+        if not inputs * outputs:
+            return Dense(jnp.zeros((inputs, outputs)), jnp.zeros(outputs))
         make = jax.nn.initializers.orthogonal() if orthogonal else jax.nn.initializers.glorot_uniform()
         return Dense(scale * make(key, (inputs, outputs), jnp.float32), jnp.zeros(outputs))
 

@@ -1,4 +1,4 @@
-"""HalfCheetah that must find out by its reward which way, or how fast, to run: four definitions that share a name.
+"""HalfCheetah that must find out by its reward which way, or how fast, to run: five definitions that share a name.
 
 `half-cheetah-dir`, `half-cheetah-vel` (Finn et al. 2017, MAML, §5.3 and the authors' `half_cheetah_env_rand_direc.py` and
 `half_cheetah_env_rand.py` on rllab): direction d = ±1 with equal probability, or velocity v* ~ U[0, 2]; reward
@@ -13,9 +13,9 @@ Differs: MuJoCo 3 instead of 1.31 (contacts and solver), so returns near the pap
 `half_cheetah_rand_vel.py` on Gym): the same costs, v* ~ U[0, 3], with v_x = Δx/Δt of the torso over a control step of five
 simulator steps (0.05 s); 17 observations without the centre of mass; starts U[-0.1, 0.1] around rest and N(0, 0.1²) in
 velocity. `-dir-promp` is their whole setting: 100 steps, and actions ±10 for the motors' limits (their `normalize` wrapper,
-so that a policy of standard deviation 1 uses a tenth of the range). `-vel-u3` has the 200 steps and the plain action scale
-±1 of those who came later (PEARL, VariBAD); ProMP's own is length=100, scale=10.
-Figures of the two pairs do not compare.
+so that a policy of standard deviation 1 uses a tenth of the range). `-vel-u3` and `half-cheetah-dir-pearl` have the 200 steps
+and the plain action scale ±1 of those who came later (PEARL, VariBAD); ProMP's own -vel is length=100, scale=10.
+Figures of different definitions do not compare.
 """
 
 from __future__ import annotations
@@ -63,6 +63,16 @@ class HalfCheetahDirPromp(HalfCheetahDir):
     @property
     def native(self) -> cheetah.Cheetah:
         return cheetah.GymCheetahDir(self.length, self.skip, self.scale)
+
+
+@dataclass(frozen=True)
+class HalfCheetahDirPearl(HalfCheetahDirPromp):
+    """The same two tasks as PEARL and VariBAD have them: 200 steps, and actions of ±1 for the motors' limits."""
+
+    length: int = 200  # control steps in an episode; papers: 200
+    scale: float = 1.0  # of the actions; papers: 1
+
+    name: ClassVar[str] = "half-cheetah-dir-pearl"
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ _ENTRIES = (
     _Entry("semi-circle-dense", "semi-circle-dense", "semi_circle", "SemiCircleDense"),
     _Entry("half-cheetah-dir", "half-cheetah-dir", "half_cheetah", "HalfCheetahDir"),
     _Entry("half-cheetah-dir-promp", "half-cheetah-dir-promp", "half_cheetah", "HalfCheetahDirPromp"),
+    _Entry("half-cheetah-dir-pearl", "half-cheetah-dir-pearl", "half_cheetah", "HalfCheetahDirPearl"),
     _Entry("half-cheetah-vel", "half-cheetah-vel", "half_cheetah", "HalfCheetahVel"),
     _Entry("half-cheetah-vel-u3", "half-cheetah-vel-u3", "half_cheetah", "HalfCheetahVelU3"),
     _Entry("ant-dir", "ant-dir", "ant", "AntDir"),
