@@ -72,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--tasks", type=_count, help="held-out tasks to draw (default: 1000; 40 for simulators)")
     evaluate.add_argument("--seed", type=int, default=0, help="which tasks (default: 0)")
     evaluate.add_argument("--split", choices=("train", "validation", "test"), default="test")
+    evaluate.add_argument("--on", metavar="FAMILY", help="adapt in another family with the same observations and actions")
     evaluate.add_argument("--deterministic", action="store_true", help="act by the mode, not by sampling")
     evaluate.add_argument("--no-baselines", action="store_true", help="the run's own curve only")
     evaluate.add_argument("--workers", type=int, help="processes for host environments (default: the recipe's)")
@@ -192,7 +193,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     with Console(stderr=True).status("adapting to held-out tasks: the run, then its baselines"):
         result = api.evaluate(
             args.run, tasks=args.tasks, seed=args.seed, split=args.split, deterministic=args.deterministic,
-            baselines=not args.no_baselines, workers=args.workers,
+            baselines=not args.no_baselines, workers=args.workers, on=args.on,
         )  # fmt: skip
     if args.json:
         print(json.dumps(result, allow_nan=False))

@@ -15,12 +15,14 @@ from innerloop import registry
 from innerloop.core import Inner
 from innerloop.evaluate import oracles
 from innerloop.evaluate.adaptation import Evaluator, totals
+from innerloop.evaluate.population import Rivals, rivals, score
 from innerloop.evaluate.statistics import Interval, over_seeds, over_tasks
 from innerloop.evaluate.trials import tell
 from innerloop.loading import load, locate
 from innerloop.run.config import Recipe
 from innerloop.run.folder import members, read_json, write_json
 from innerloop.run.settings import ConfigError
+from innerloop.tasks import names
 from innerloop.tasks.family import Family
 from innerloop.worlds import world_of
 
@@ -36,6 +38,7 @@ def evaluate(
     deterministic: bool = False,
     baselines: bool = True,
     workers: int | None = None,
+    on: str | None = None,
 ) -> dict[str, Any]:
     """Adaptation curves of a run on tasks it has not met.
 
@@ -46,23 +49,26 @@ def evaluate(
         split: "test", "validation" or "train".
         deterministic: act by the mode of every distribution (gradient steps are taken on sampled experience all the same).
         baselines: measure (or take from the run's cache) the baselines too.
+        on: another family with the same spaces to adapt in, for tasks unlike those of training.
 
     Returns:
         {"run", "recipe", "family", "split", "tasks", "seed", "unit", "policy", "curve": [{"experience", "mean", "lo", "hi"}],
         "total": {"mean", "lo", "hi"}, "gain" (first to last unit, paired), "gap": at each
         episode the share of the way from no adaptation to the oracle, or None, "baselines": {name: {"curve", "total"}},
         "oracle": {"name", "total"} or None, "seeds", "interval", "tiny", "incomplete", "interaction": environment steps that
-        one unit of experience takes in a task}, and for gradient steps "deterministic": {"curve", "total"}, the same agents
+        one unit of experience takes in a task}, of a population "score" (total − single best) / (best of population − single
+        best) and "agreement" of its predictions with what members earn, and for gradient steps "deterministic": {"curve",
+        "total"}, the same agents
         by the mode of their actions. Also written to evaluation.json in a run's folder, with a table of
         some tasks and, where tasks are places or the inner has a belief, a few trials step by step.
     """
     folder = locate(path)
     runs = [folder] if (folder / "weights").is_dir() else [run.path for run in members(folder)]
-    per_seed, by_mode, table, seeds = [], [], [], []
+    per_seed, by_mode, table, seeds, beside_it = [], [], [], [], []
     shared: dict[str, Any] = {}
     for number, one in enumerate(runs):
         recipe, family, meta, digest = load(one)
-        family = family.split(split)
+        family = family.split(split) if on is None else _other(family, on).split(split)
         count = tasks or (1000 if family.on_device else 40)
         if count < 2:
             raise ConfigError(f"--tasks {count}: an interval needs at least 2 tasks.")
@@ -75,12 +81,16 @@ def evaluate(
             if recipe.unit == "gradient step" and not deterministic:
                 by_mode.append(Evaluator(inner, family, world, recipe.unit, stochastic=False)(meta, count, key)[0])
             seeds.append(read_json(one / "run.json")["seed"])
+            if inner.population and baselines:
+                about_it = (family, world, recipe.unit, count, key, not deterministic)
+                beside_it.append(rivals(inner, meta, *about_it))
             if number == 0:
                 table = _table(returns, drawn)
                 shared = {"recipe": recipe, "family": family, "count": count}
                 shared["trials"] = tell(inner, meta, family, world, recipe.unit, jax.random.fold_in(key, 999))
                 if baselines:
                     about = {"digest": digest, "split": split, "seed": seed, "tasks": count, "policy": not deterministic}
+                    about |= {} if on is None else {"on": on}
                     shared["baselines"] = _baselines(one, about, recipe, family, world, meta, key)
         finally:
             world.close()
@@ -89,6 +99,9 @@ def evaluate(
     curve = _over(stacked)
     known = _known(family.name, recipe.unit, stacked.shape[2])
     beside = shared.get("baselines", {}) | known["baselines"]
+    if beside_it:
+        beside |= _rivals(beside_it, recipe.unit)
+        known["oracle"] = {"name": "best of population", "total": float(np.mean([r.best.mean() for r in beside_it]))}
     result = {
         "run": str(path),
         "recipe": recipe.name,
@@ -111,11 +124,38 @@ def evaluate(
         "incomplete": int(sum(np.sum(~np.all(np.isfinite(r), axis=1)) for r in per_seed)),
         "interaction": _interaction(recipe, family),
     }
+    if on is not None:
+        result["trained_on"] = recipe.family
+    if beside_it:
+        total, single = (np.stack([totals(r, recipe.unit) for r in x]) for x in (stacked, _singles(beside_it)))
+        result["score"] = score(total, single, np.stack([r.best for r in beside_it])).point()
+        result["agreement"] = {name: float(np.mean([r.agreement[name] for r in beside_it])) for name in beside_it[0].agreement}
     if by_mode:
         modes = _whole(by_mode)
         result["deterministic"] = {"curve": _over(modes).curve(), "total": _total(modes, recipe.unit)}
-    _keep(folder / "evaluation.json", result | {"per_task": table, "trials": shared["trials"]})
+    kept = "evaluation.json" if on is None else f"evaluation-{on}.json"
+    _keep(folder / kept, result | {"per_task": table, "trials": shared["trials"]})
     return result
+
+
+def _other(family: Family, name: str) -> Family:
+    """Another family, where the agent can live too."""
+    other = names.family(name)
+    if other.spaces != family.spaces:
+        raise ConfigError(
+            f"--on {name}: its observations and actions are {other.spaces}, the run's {family.spaces}; accepted: the same."
+        )
+    return other
+
+
+def _rivals(found: list[Rivals], unit: str) -> dict[str, Any]:
+    """Baselines of a population, over seeds."""
+    each = {name: np.stack([r.returns[name] for r in found]) for name in found[0].returns}
+    return {name: {"curve": _over(values).curve(), "total": _total(values, unit)} for name, values in each.items()}
+
+
+def _singles(found: list[Rivals]) -> np.ndarray:
+    return np.stack([r.returns["single-best"] for r in found])
 
 
 def _keep(path: Path, value: dict[str, Any]) -> None:
@@ -132,10 +172,21 @@ def _known(name: str, unit: str, units: int) -> dict[str, Any]:
     known = oracles.load(name)
     if unit != known["unit"]:
         return {"baselines": {}, "oracle": known["oracle"] | {"total": known["oracle"]["total"] / known["trial"]}}
+    if known["trial"] > units:  # the recipe's trials are shorter
+        cut = {name: _cut(found, units) for name, found in known["baselines"].items()}
+        oracle = known["oracle"]
+        level = cut[oracle["name"]]["total"]["mean"] if oracle["name"] in cut else oracle["total"] * units / known["trial"]
+        return {"baselines": cut, "oracle": oracle | {"total": level}}
     if known["trial"] == 1 and units > 1:
         oracle = known["oracle"] | {"total": known["oracle"]["total"] * units}
         return {"baselines": {name: _repeated(found, units) for name, found in known["baselines"].items()}, "oracle": oracle}
     return known
+
+
+def _cut(found: dict[str, Any], units: int) -> dict[str, Any]:
+    """The first of a trial's units. Their intervals are summed too, which is too wide unless all are exact."""
+    curve = found["curve"][:units]
+    return {"curve": curve, "total": {name: sum(p[name] for p in curve) for name in ("mean", "lo", "hi")}}
 
 
 def _repeated(found: dict[str, Any], units: int) -> dict[str, Any]:

@@ -36,6 +36,10 @@ RECIPES = {  # name: (module, one line)
     "cavia": ("innerloop.recipes.cavia", "CAVIA: inner steps move a few context parameters alone"),
     "meta-sgd": ("innerloop.recipes.meta_sgd", "Meta-SGD: MAML with a learned step size for every parameter"),
     "reptile": ("innerloop.recipes.reptile", "Reptile: meta-parameters move towards the adapted ones"),
+    "metamodel": (
+        "innerloop.recipes.metamodel",
+        "MetaModel: a population, and a model that predicts what each member earns here",
+    ),
     "multitask": ("innerloop.recipes.multitask", "multi-task TRPO, then fine-tuning by policy gradient; a control"),
     "promp": ("innerloop.recipes.promp", "ProMP: clipped steps with a KL penalty before adaptation; LVC inside"),
 }
@@ -75,6 +79,8 @@ def unadapted(recipe: Recipe) -> Inner:
     from innerloop.inner.forgetful import Forgetful
 
     inner = recipe.inner.with_plan(recipe.evaluation)
+    if inner.population:
+        return inner.rivals()["single-best"]
     if recipe.unit == "gradient step":
         return Forgetful(inner, "never")
     return Forgetful(inner, recipe.unit)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from agreement import distance, same
-from registry import COVERING, FAMILIES, METHODS, PAIRS, Case, defined, lived, small, takes, trainer
+from registry import COVERING, FAMILIES, METHODS, PAIRS, TASKS, Case, defined, lived, small, takes, trainer
 
 import innerloop.outer
 from innerloop import registry
@@ -20,6 +20,7 @@ from innerloop.core import Lifetime, Outer
 from innerloop.run.trainer import Trainer
 from innerloop.tasks.names import examples, family
 from innerloop.worlds import DeviceWorld
+from innerloop.worlds.example import example_life
 
 pairs = pytest.mark.parametrize("case", PAIRS, ids=repr)
 compiled: list[str] = []
@@ -46,8 +47,15 @@ def whole_batch(case: Case) -> tuple[Outer, Any]:
 def sampled(case: Case) -> tuple[Any, Lifetime]:
     """The outer's first state, with the meta-parameters that lived the lives beside it."""
     found = lived(METHODS[[m.inner for m in METHODS].index(case.inner)])
-    shapes = jax.eval_shape(lambda: found.lives)
-    return case.outer.init(case.inner, found.meta, case.family, shapes, jax.random.key(0)), found.lives
+    many = case.outer.lives(case.inner)
+    if many == 1:
+        shapes = jax.eval_shape(lambda: found.lives)
+        return case.outer.init(case.inner, found.meta, case.family, shapes, jax.random.key(0)), found.lives
+    shapes = example_life(case.inner, found.meta, case.family, TASKS * many)
+    state = case.outer.init(case.inner, found.meta, case.family, shapes, jax.random.key(0))
+    metas, tasks = case.outer.propose(state, found.tasks, jax.random.key(1))
+    live = partial(DeviceWorld(case.family).live, case.inner, metas=case.outer.each)
+    return state, jax.jit(lambda metas, tasks: live(metas, tasks, found.key)[0])(metas, tasks)
 
 
 def test_every_outer_has_a_case():

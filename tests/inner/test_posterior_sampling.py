@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from innerloop.core import Plan, Transitions
+from innerloop.core import Box, Plan, Spaces, Transitions
 from innerloop.inner.posterior_sampling import PosteriorSampling
 from innerloop.nets.context import ENCODERS, make
 from innerloop.tasks.names import family
@@ -93,7 +93,7 @@ def test_a_set_at_once_is_its_rows_one_by_one(kind):
 
 def test_what_it_cannot_do_is_refused():
     with pytest.raises(ValueError, match="bounded box"):
-        replace(INNER, spaces=family("probe-across").spaces).check()
+        replace(INNER, spaces=Spaces(FAMILY.spaces.obs, Box((2,)))).check()
     with pytest.raises(ValueError, match="Did you mean 'attention'"):
         replace(INNER, encoder="atention").check()
 

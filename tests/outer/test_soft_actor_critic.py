@@ -11,6 +11,7 @@ from innerloop.core import Plan, Transitions
 from innerloop.inner.posterior_sampling import PosteriorSampling
 from innerloop.inner.recurrent import Recurrent
 from innerloop.outer.soft_actor_critic import SoftActorCritic
+from innerloop.outer.task_memory import transitions
 from innerloop.recipes.pearl import make
 from innerloop.run import checkpoint
 from innerloop.run.trainer import Trainer
@@ -129,6 +130,32 @@ def test_a_run_that_was_saved_goes_on_bit_for_bit(tmp_path):
     checkpoint.save(tmp_path, 1, carried, extra={})
     back, _ = checkpoint.restore(tmp_path, jax.eval_shape(lambda: made.first(0)))
     assert checkpoint.digest(made.iterate(back)[0]) == checkpoint.digest(made.iterate(carried)[0])
+
+
+def test_of_a_few_alternatives_all_are_valued(lived):
+    """Critics that hold one action of a grid for worth 100 pull the policy towards it; the encoder learns from them alone."""
+    fam = family("grid-navi")
+    inner = PosteriorSampling(Plan(1, 30, 1), fam.spaces, latent=3, hidden=(8,), embed=(8,))
+    outer = replace(OUTER, tasks=fam, kl_weight=0.0)
+    meta, tasks = inner.init(jax.random.key(0)), fam.sample(jax.random.key(1), 2)
+    lives = jax.jit(lambda key: DeviceWorld(fam).live(inner, meta, tasks, key)[0])(jax.random.key(0))
+    state = outer.init(inner, meta, fam, lives, jax.random.key(2))
+    assert state.target.head.bias.shape == (2, fam.spaces.action.n)
+    key = jax.random.key(5)
+    some = jax.tree.map(lambda x: x[:3], state.tasks)
+    full, _ = transitions(lives)
+    rows = jax.tree.map(lambda x: jnp.tile(x[:1, :4], (3, *[1] * (x.ndim - 1))), full)
+
+    def parts(learned, name):
+        return outer.loss(inner, learned, state.target, some, rows, (rows, jnp.ones((3, 4), bool)), key)[1][name]
+
+    slope = jax.grad(lambda learned: parts(learned, "critic_loss"))(state.learned)
+    assert reaches(slope.meta.encoder) and reaches(slope.critics) and not reaches(slope.meta.body)
+    rich = state.learned.critics._replace(head=replace(state.learned.critics.head, bias=jnp.zeros((2, 5)).at[:, 3].set(100.0)))
+    pull = jax.grad(lambda learned: parts(learned, "policy_loss"))(state.learned._replace(critics=rich))
+    assert np.argmin(pull.meta.head.bias) == 3 and not reaches(pull.meta.encoder) and not reaches(pull.critics)
+    after, metrics = jax.jit(outer.update, static_argnums=0)(inner, state, lives, jax.random.key(0))
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves((after.learned, metrics)))
 
 
 def test_what_makes_no_sense_is_refused():

@@ -106,8 +106,8 @@ def test_batched_metas(world):
     inner, meta = setup(Plan(2, 10, 3))
     tasks, key = walks(GOALS), jax.random.key(3)
     metas = jax.tree.map(lambda x: jnp.stack([x, 2 * x, -x]), meta)
-    device, _ = DeviceWorld(DeviceWalk()).live(inner, metas, tasks, key, metas=True)
-    host, _ = world(HostWalk(), workers=0).live(inner, metas, tasks, key, metas=True)
+    device, _ = DeviceWorld(DeviceWalk()).live(inner, metas, tasks, key, metas=0)
+    host, _ = world(HostWalk(), workers=0).live(inner, metas, tasks, key, metas=0)
     same(device, host, atol=1e-5)
 
 

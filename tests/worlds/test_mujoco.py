@@ -66,9 +66,9 @@ def test_fewer_tasks_than_before_and_batched_metas():
     inner = Linear(Plan(1, 4, 2), FAMILY)
     metas = jax.vmap(inner.init)(jax.random.split(jax.random.key(0), 3))
     used, key = MujocoWorld(FAMILY, workers=0), jax.random.key(2)
-    used.live(inner, metas, TASKS, key, metas=True)
+    used.live(inner, metas, TASKS, key, metas=0)
     pair = jax.tree.map(lambda x: x[:2], (metas, TASKS))
-    same(used.live(inner, *pair, key, metas=True)[0], MujocoWorld(FAMILY).live(inner, *pair, key, metas=True)[0])
+    same(used.live(inner, *pair, key, metas=0)[0], MujocoWorld(FAMILY).live(inner, *pair, key, metas=0)[0])
 
 
 def test_shown_tasks_are_shown_natively():

@@ -3,6 +3,7 @@
 from innerloop.core.choices import accept as accept, at_least as at_least
 from innerloop.core.contract import (
     Belief as Belief,
+    Choice as Choice,
     Chunk as Chunk,
     Cursor as Cursor,
     Decision as Decision,
@@ -14,6 +15,7 @@ from innerloop.core.contract import (
     Metrics as Metrics,
     Outer as Outer,
     Plan as Plan,
+    Prediction as Prediction,
     Step as Step,
     Task as Task,
     TaskDistribution as TaskDistribution,

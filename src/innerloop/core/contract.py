@@ -83,12 +83,27 @@ class Evidence(NamedTuple):
     surprise: Array  # [L, N]: minus the log-likelihood of each transition under the belief that it met
 
 
+class Prediction(NamedTuple):
+    """Of the return of an episode by each of P models in each of K chunks, [..., N, P, K], in units of the family's rewards."""
+
+    mean: Array
+    doubt: Array  # standard deviation that more training would settle
+    noise: Array  # standard deviation of a return around its mean: what training would not settle
+
+
+class Choice(NamedTuple):
+    """Which of several inner models acts, and why."""
+
+    prediction: Prediction
+    member: Array  # int32 [N]; -1 while none of them does
+
+
 class Decision(NamedTuple):
     """A pure read-out of fast weights and an observation."""
 
     dist: Dist
     value: Array  # [N], the critic's output, in units that the outer chooses; zeros where there is no critic
-    extras: Any = None  # what else the outer or a report wants to see: a Belief, say
+    extras: Any = None  # what else the outer or a report wants to see: a Belief or a Choice, say
 
 
 class Chunk(NamedTuple):
@@ -199,6 +214,19 @@ class Inner(eqx.Module, Generic[Meta, Fast]):
         belief [N, Z] that it drew from. Differentiable in meta. Default: None, nothing is inferred from sets."""
         return None
 
+    @property
+    def population(self) -> int:
+        """How many inner models it chooses among. Default: 0, it is one."""
+        return 0
+
+    def alone(self, meta: Meta, member: int) -> Meta:
+        """Of a population: `meta` with which this member acts, and no other. Default: `meta`."""
+        return meta
+
+    def rivals(self) -> "dict[str, Inner[Any, Any]]":
+        """Other uses of the same meta-parameters, for comparison: baselines of its reports. Default: none."""
+        return {}
+
     def check(self) -> None:
         """ValueError, naming what is accepted, where a setting is not. Called before anything compiles."""
 
@@ -219,6 +247,16 @@ class Outer(eqx.Module, Generic[Meta, S]):
         """The metas and tasks of the next batch. Default: one meta, unbatched, and the tasks as sampled. Evolution
         returns a population, curricula choose tasks, persistent agents keep theirs."""
         return self.meta(state), tasks
+
+    def lives(self, inner: Inner[Any, Any]) -> int:
+        """Lives that `propose` returns for each task it is given. Default: 1."""
+        return 1
+
+    @property
+    def each(self) -> Any:
+        """Which leaves of the meta that `propose` returns are one for each task, as vmap's `in_axes` says it: 0 (all; a
+        population), or a tree with 0 for these and None for the shared ones. Default: None, one meta for all."""
+        return None
 
     @property
     def offline(self) -> str:

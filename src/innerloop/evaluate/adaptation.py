@@ -13,10 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from innerloop.core import Chunk, Inner, Lifetime, TaskDistribution, World, stages
+from innerloop.core import Chunk, Inner, Lifetime, Plan, TaskDistribution, World, stages
 from innerloop.evaluate.frozen import Frozen
 
 UNITS = ("step", "episode", "gradient step")
+
+
+def episodes_in(plan: Plan, family: TaskDistribution) -> int:
+    """Episodes of full length that a life has room for: a recipe may evaluate more or fewer than a trial of the family has."""
+    return max(plan.chunks * plan.steps // family.horizon, 1)
 
 
 def unit_returns(chunks: Chunk, unit: str, episodes: int) -> Array:
@@ -63,7 +68,8 @@ class Evaluator:
         self._returns = self._compiled() if stochastic or unit != "gradient step" else self._judged()
 
     def _reduce(self, lives: Lifetime) -> Array:
-        return jax.vmap(lambda c: unit_returns(c, self.unit, self.family.episodes))(lives.chunks)
+        episodes = episodes_in(self.inner.plan, self.family)
+        return jax.vmap(lambda c: unit_returns(c, self.unit, episodes))(lives.chunks)
 
     def _compiled(self) -> Callable[[Any, Any, Array], Array]:
         def lived(meta: Any, tasks: Any, key: Array) -> Lifetime:
@@ -84,7 +90,7 @@ class Evaluator:
         def judged(meta: Any, fast: Any, tasks: Any, key: Array) -> Lifetime:
             count = jax.tree.leaves(fast)[0].shape[0]
             shared = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), meta)
-            options = {"learn_last": False, "stochastic": False, "metas": True}
+            options = {"learn_last": False, "stochastic": False, "metas": 0}
             return self.world.live(frozen, (shared, fast), tasks, key, **options)[0]
 
         if self.world.jittable:
@@ -100,13 +106,15 @@ class Evaluator:
 
         return returns
 
-    def __call__(self, meta: Any, tasks: int, key: Array) -> tuple[np.ndarray, Any]:
-        """Returns [tasks, units] in fresh tasks of the family's split, and the tasks (numpy leaves)."""
+    def __call__(self, meta: Any, tasks: int, key: Array, again: int = 0) -> tuple[np.ndarray, Any]:
+        """Returns [tasks, units] in fresh tasks of the family's split, and the tasks (numpy leaves). `again`: other lives
+        in the same tasks."""
         out, drawn = [], []
         size = min(self.slice, tasks)
         for i in range(-(-tasks // size)):
             key_tasks, key_lives = jax.random.split(jax.random.fold_in(key, i))
             batch = self.family.sample(key_tasks, size)
+            key_lives = jax.random.fold_in(key_lives, again) if again else key_lives
             out.append(np.asarray(self._returns(meta, batch, key_lives)))
             drawn.append(jax.tree.map(np.asarray, batch))
         cut = jax.tree.map(lambda *x: np.concatenate(x)[:tasks], *drawn)

@@ -119,8 +119,8 @@ def trained(run: Path) -> dict[str, Any]:
     family = found["family"].removeprefix("shown:")
     if family == found["family"]:
         raise ValueError(
-            f"{run} is a run of {found['recipe']} on {found['family']}, which hides its task; accepted: a run of recipe oracle, "
-            f"or of another one on shown:{found['family']}"
+            f"{run} is a run of {found['recipe']} on {found['family']}, which hides its task; accepted: a run of recipe "
+            f"oracle, or of another one on shown:{found['family']}"
         )
     point = found["curve"][0]
     value = {"curve": [point], "total": {name: point[name] for name in ("mean", "lo", "hi")}}

@@ -60,6 +60,14 @@ def show(result: dict[str, Any], console: Console | None = None) -> None:
         f"{result['interval']}.\nGain from first to last {unit}: {gain['mean']:.3g} [{gain['lo']:.3g}, {gain['hi']:.3g}].",
         markup=False,
     )
+    if "score" in result:
+        value, agreement = result["score"], result["agreement"]
+        console.print(
+            f"Score, 0 at the single best member and 1 at the best in each task: {value['mean']:.2f} [{value['lo']:.2f}, "
+            f"{value['hi']:.2f}].\nPredictions at the trial's end: rank correlation {agreement['rank_correlation']:.2f}, best "
+            f"member foretold in {agreement['best_foretold']:.0%},\n90 % intervals hold the truth in "
+            f"{agreement['coverage_of_90']:.0%}."
+        )
     if unit == "gradient step":
         console.print(f"Each gradient step uses {result['interaction']:,} environment steps of its task.")
     if result["tiny"]:

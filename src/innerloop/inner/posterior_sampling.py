@@ -15,7 +15,9 @@ from jax import Array
 from innerloop.core import (
     Belief,
     Box,
+    Categorical,
     Decision,
+    Discrete,
     Inner,
     Normal,
     Plan,
@@ -37,7 +39,7 @@ class PosteriorMeta(NamedTuple):
 
     encoder: contexts.Encoder
     body: Perceptron
-    head: Dense  # mean and log std, before the tanh
+    head: Dense  # mean and log std, before the tanh; of a few alternatives, logits
 
 
 class Believing(NamedTuple):
@@ -66,20 +68,23 @@ class PosteriorSampling(Inner[PosteriorMeta, Believing]):
 
     def check(self) -> None:
         action = self.spaces.action
-        if not isinstance(action, Box) or not action.bounded:
-            raise ValueError(f"posterior sampling's policy acts in a bounded box; this family's actions are {action}.")
+        if isinstance(action, Box) and not action.bounded:
+            raise ValueError(
+                f"posterior sampling's policy acts in a bounded box or by alternatives; this family's actions are {action}."
+            )
         accept("inner.encoder", self.encoder, contexts.ENCODERS)
         at_least("inner.latent", self.latent, 0)
         at_least("inner.wait", self.wait, 0)
 
     def init(self, key: Array) -> PosteriorMeta:
         key_encoder, key_body, key_head = jax.random.split(key, 3)
-        obs, action = width(self.spaces.obs), self.spaces.action.width
-        inputs = obs * (1 + self.arrived) + action + 1
+        obs, space = width(self.spaces.obs), self.spaces.action
+        inputs = obs * (1 + self.arrived) + space.width + 1
+        outputs = space.width if isinstance(space, Discrete) else 2 * space.width
         return PosteriorMeta(
             contexts.make(self.encoder, key_encoder, inputs, self.embed, self.latent),
             Perceptron.init(key_body, obs + self.latent, self.hidden),
-            Dense.init(key_head, (obs + self.latent, *self.hidden)[-1], 2 * action, scale=0.1),
+            Dense.init(key_head, (obs + self.latent, *self.hidden)[-1], outputs, scale=0.1),
         )
 
     def begin(self, meta: PosteriorMeta, key: Array) -> Believing:
@@ -107,17 +112,22 @@ class PosteriorSampling(Inner[PosteriorMeta, Believing]):
         return Believing(context, z, step.obs, episode, drawn, fast.key)
 
     def decide(self, meta: PosteriorMeta, fast: Believing, obs: Any) -> Decision:
-        space = self.spaces.action
-        assert isinstance(space, Box)  # `check`
         x = encode(self.spaces.obs, obs)
         z = jnp.broadcast_to(fast.z, (*x.shape[:-1], self.latent))
         y = meta.head(meta.body(jnp.concatenate([x, z], -1), "relu"))
-        mean, log_std = jnp.split(y, 2, -1)
-        low, high = (jnp.full_like(mean, bound) for bound in (space.low, space.high))
         known = meta.encoder.read(fast.context)
         mean_z, log_var_z = (jnp.broadcast_to(y, z.shape) for y in (known.mean, 2.0 * known.log_std))
         belief = Belief(mean_z, log_var_z, z)
-        return Decision(TanhNormal(mean, jnp.clip(log_std, -20.0, 2.0), low, high), jnp.zeros(x.shape[:-1]), belief)
+        return Decision(self._policy(y), jnp.zeros(x.shape[:-1]), belief)
+
+    def _policy(self, y: Array) -> Categorical | TanhNormal:
+        """By the head's output y [..., O]."""
+        space = self.spaces.action
+        if isinstance(space, Discrete):
+            return Categorical(y)
+        mean, log_std = jnp.split(y, 2, -1)
+        low, high = (jnp.full_like(mean, bound) for bound in (space.low, space.high))
+        return TanhNormal(mean, jnp.clip(log_std, -20.0, 2.0), low, high)
 
     def inferred(self, meta: PosteriorMeta, context: Transitions, mask: Array, key: Array) -> tuple[Believing, Normal]:
         n = mask.shape[0]

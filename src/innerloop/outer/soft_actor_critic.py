@@ -7,6 +7,7 @@ Not for memories that act on every step's news (`off_policy.py`): rows are drawn
   it learns from is what the present agent does.
 * One z per task and gradient step. Gradients into the encoder come from the critics' loss and the KL alone; the policy, its
   value and the target see z as a constant.
+* Of a few alternatives a critic values all at once, and expectations over them are sums.
 * Twin critics with slowly following targets, as in SAC's second version; the published code has a value network instead.
 """
 
@@ -21,16 +22,36 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from innerloop.core import Inner, Lifetime, Metrics, Normal, Outer, Task, TaskDistribution, Transitions, at_least, select
+from innerloop.core import (
+    Categorical,
+    Decision,
+    Discrete,
+    Inner,
+    Lifetime,
+    Metrics,
+    Normal,
+    Outer,
+    Task,
+    TaskDistribution,
+    Transitions,
+    at_least,
+    select,
+)
 from innerloop.core.spaces import encode, width, zeros
-from innerloop.equations.soft_actor_critic import actor_loss, critic_loss, soft_target, temperature_loss
+from innerloop.equations.soft_actor_critic import (
+    critic_loss,
+    expected_soft_value,
+    soft_target,
+    soft_value,
+    temperature_loss,
+)
 from innerloop.nets.layers import Dense, Perceptron
 from innerloop.outer.gradients import finite
 from innerloop.outer.task_memory import TaskMemory, draw, empty, store, transitions
 
 
 class Critic(NamedTuple):
-    """Q(o, a, z)."""
+    """Q(o, a, z) of a box's actions, and of a few alternatives Q(o, ·, z)."""
 
     body: Perceptron
     head: Dense
@@ -70,7 +91,7 @@ class SoftActorCritic(Outer[Any, SoftActorCriticState]):
     lr: float = eqx.field(static=True, default=3e-4)  # Adam, of all parts; paper: 3e-4
     discount: float = eqx.field(static=True, default=0.99)  # paper: 0.99, point robot 0.9
     reward_scale: float = eqx.field(static=True, default=5.0)  # in the target only, never in the context; paper: 5, point 100
-    temperature: float = eqx.field(static=True, default=1.0)  # α; paper: 1. 0: learned, for an entropy of −dim(a)
+    temperature: float = eqx.field(static=True, default=1.0)  # α; paper: 1. 0: learned, for an entropy of `_wanted`
     kl_weight: float = eqx.field(static=True, default=0.8)  # of the KL per task; paper: λ (0.1) × 16 tasks, × ½ as the critics
     follow: float = eqx.field(static=True, default=0.005)  # the target's share of the new at each step; paper: 0.005
     hidden: tuple[int, ...] = eqx.field(static=True, default=(300, 300, 300))  # of the critics; paper: 300-300-300
@@ -117,8 +138,11 @@ class SoftActorCritic(Outer[Any, SoftActorCriticState]):
         key_tasks, key_critics, key_know = jax.random.split(key, 3)
         fast = self._know(inner, meta, key_know)[0]
         latent = inner.decide(meta, fast, zeros(inner.spaces.obs, (1,))).extras.drawn.shape[-1]
-        inputs = width(inner.spaces.obs) + inner.spaces.action.width + latent
-        critics = jax.vmap(lambda key: self._critic(key, inputs))(jax.random.split(key_critics, 2))
+        spaces = inner.spaces
+        few = isinstance(spaces.action, Discrete)
+        inputs = width(spaces.obs) + latent + (0 if few else spaces.action.width)
+        outputs = spaces.action.width if few else 1
+        critics = jax.vmap(lambda key: self._critic(key, inputs, outputs))(jax.random.split(key_critics, 2))
         learned = Learned(meta, critics, jnp.zeros(()))
         life = math.prod(example.chunks.mask.shape[1:])
         return SoftActorCriticState(
@@ -131,9 +155,10 @@ class SoftActorCritic(Outer[Any, SoftActorCriticState]):
             jnp.zeros((), jnp.int32),
         )
 
-    def _critic(self, key: Array, inputs: int) -> Critic:
+    def _critic(self, key: Array, inputs: int, outputs: int) -> Critic:
         key_body, key_head = jax.random.split(key)
-        return Critic(Perceptron.init(key_body, inputs, self.hidden), Dense.init(key_head, (inputs, *self.hidden)[-1], 1, 0.1))
+        body = Perceptron.init(key_body, inputs, self.hidden)
+        return Critic(body, Dense.init(key_head, (inputs, *self.hidden)[-1], outputs, 0.1))
 
     def meta(self, state: SoftActorCriticState) -> Any:
         return state.learned.meta
@@ -146,9 +171,36 @@ class SoftActorCritic(Outer[Any, SoftActorCriticState]):
         at = self._turn(state, tasks.index.shape[0])
         return self.meta(state), jax.tree.map(lambda x: x[at], state.tasks)
 
-    def _judge(self, critics: Critic, x: Array) -> Array:
-        """Q [2, ...] of inputs x [..., I]."""
-        return jax.vmap(lambda critic: critic.head(critic.body(x, "relu"))[..., 0])(critics)
+    def _judge(self, critics: Critic, *parts: Array) -> Array:
+        """Q [2, ..., A or 1] of inputs whose parts are [..., I]."""
+        x = jnp.concatenate(parts, -1)
+        return jax.vmap(lambda critic: critic.head(critic.body(x, "relu")))(critics)
+
+    def _valued(self, inner: Inner[Any, Any], critics: Critic, obs: Any, action: Array, z: Array) -> Array:
+        """Q [2, ...] of the actions taken."""
+        x, space = encode(inner.spaces.obs, obs), inner.spaces.action
+        if isinstance(space, Discrete):
+            every = self._judge(critics, x, z)
+            return jnp.take_along_axis(every, jnp.broadcast_to(action[None, ..., None], (2, *action.shape, 1)), -1)[..., 0]
+        return self._judge(critics, x, space.encode(action), z)[..., 0]
+
+    def _worth(
+        self, inner: Inner[Any, Any], critics: Critic, decision: Decision, obs: Any, alpha: Array, key: Array
+    ) -> tuple[Array, Array]:
+        """Soft values [R, B] of acting by `decision`, and log π of an action drawn, or on average over a few alternatives."""
+        z = decision.extras.drawn
+        if isinstance(decision.dist, Categorical):
+            q = self._judge(critics, encode(inner.spaces.obs, obs), z)
+            value = jax.vmap(jax.vmap(expected_soft_value, (1, 0, None)), (1, 0, None))(q, decision.dist.logits, alpha)
+            return value, -decision.dist.entropy()
+        action, log_pi = decision.dist.sample_and_log_prob(key)  # pyright: ignore[reportAttributeAccessIssue]  # TanhNormal
+        q = self._valued(inner, critics, obs, action, z)
+        return jax.vmap(jax.vmap(soft_value, (1, 0, None)), (1, 0, None))(q, log_pi, alpha), log_pi
+
+    def _wanted(self, inner: Inner[Any, Any]) -> float:
+        """The entropy, in nats, for which α is learned: −dim(a), and of a few alternatives half of the most."""
+        space = inner.spaces.action
+        return 0.5 * math.log(space.n) if isinstance(space, Discrete) else -float(space.width)
 
     def loss(
         self,
@@ -167,33 +219,27 @@ class SoftActorCritic(Outer[Any, SoftActorCriticState]):
         found = inner.inferred(learned.meta, *context, key_know)
         assert found is not None  # `check`
         fast, belief = found
-        known, spaces = stop(fast), inner.spaces
+        known = stop(fast)
         # Streams are the tasks: rows lead, [R, B, ...].
         rows = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), rows)
         alpha = jnp.exp(stop(learned.log_alpha)) if self.temperature == 0 else jnp.asarray(self.temperature)
 
-        def inputs(obs: Any, action: Array, z: Array) -> Array:
-            return jnp.concatenate([encode(spaces.obs, obs), spaces.action.encode(action), z], -1)
-
         ahead = inner.decide(stop(learned.meta), known, rows.arrived)
-        action, log_pi = ahead.dist.sample_and_log_prob(key_next)  # pyright: ignore[reportAttributeAccessIssue]  # TanhNormal
-        q_next = self._judge(target, inputs(rows.arrived, action, ahead.extras.drawn))
+        v_next, _ = self._worth(inner, target, ahead, rows.arrived, alpha, key_next)
         reward = self.reward_scale * self._reward(tasks, rows)
         each = lambda f, axes: jax.vmap(jax.vmap(f, axes), axes)  # noqa: E731
-        targets = each(lambda r, ended, q, log_pi: soft_target(r, ended, q, log_pi, alpha, self.discount), (0, 0, 0, 0))
-        goal = stop(targets(reward, rows.terminated, jnp.moveaxis(q_next, 0, -1), log_pi))
-        here = inner.decide(learned.meta, known, rows.obs)
+        goal = stop(each(lambda r, ended, v: soft_target(r, ended, v, self.discount), 0)(reward, rows.terminated, v_next))
         z = inner.decide(stop(learned.meta), fast, rows.obs).extras.drawn
-        q = self._judge(learned.critics, inputs(rows.obs, rows.action, z))
-        critic = jnp.mean(each(critic_loss, (0, 0))(jnp.moveaxis(q, 0, -1), goal))
+        q = self._valued(inner, learned.critics, rows.obs, rows.action, z)
+        critic = jnp.mean(each(critic_loss, 0)(jnp.moveaxis(q, 0, -1), goal))
 
-        action, log_pi = here.dist.sample_and_log_prob(key_here)  # pyright: ignore[reportAttributeAccessIssue]  # TanhNormal
-        q_here = self._judge(stop(learned.critics), inputs(rows.obs, action, here.extras.drawn))
-        actor = jnp.mean(each(lambda q, log_pi: actor_loss(q, log_pi, alpha), (0, 0))(jnp.moveaxis(q_here, 0, -1), log_pi))
+        here = inner.decide(learned.meta, known, rows.obs)
+        v_here, log_pi = self._worth(inner, stop(learned.critics), here, rows.obs, alpha, key_here)
+        actor = -jnp.mean(v_here)
         kl = jnp.mean(belief.kl(Normal(*(jnp.zeros_like(x) for x in belief))))
         loss = critic + actor + self.kl_weight * kl
         if self.temperature == 0:
-            loss += temperature_loss(learned.log_alpha, stop(jnp.mean(log_pi)), -float(spaces.action.width))
+            loss += temperature_loss(learned.log_alpha, stop(jnp.mean(log_pi)), self._wanted(inner))
         return loss, {
             "critic_loss": critic,
             "policy_loss": actor,

@@ -70,6 +70,14 @@ _PEARL: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fami
         "updates": 500,
         "held_out": 40,
     },
+    "grid-navi": {
+        "inner": _LEAN["inner"],
+        "outer": {**_LEAN["outer"], "pool": 21, "batch": 64, "discount": 0.95, "reward_scale": 10.0, "temperature": 0.5},
+        "meta_batch": 7,
+        "streams": 8,
+        "updates": 300,
+        "held_out": 100,
+    },
     "half-cheetah-vel": _CHEETAH,
     "half-cheetah-dir": _CHEETAH | {"outer": _CHEETAH["outer"] | {"task_batch": 4, "batch": 128}},  # of two tasks
 }

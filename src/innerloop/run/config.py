@@ -41,7 +41,7 @@ class Recipe:
     @property
     def interactions(self) -> int:
         """Environment steps per update."""
-        return self.meta_batch * self.inner.plan.interactions
+        return self.meta_batch * self.outer.lives(self.inner) * self.inner.plan.interactions
 
     @property
     def updates(self) -> int:

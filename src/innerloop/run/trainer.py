@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from innerloop.core import Lifetime, Metrics, Task, World, select
-from innerloop.evaluate.adaptation import unit_returns
+from innerloop.evaluate.adaptation import episodes_in, unit_returns
 from innerloop.run.config import Recipe
 from innerloop.run.tensors import strong
 from innerloop.tasks.family import Family
@@ -69,7 +69,7 @@ class Trainer:
         """Shapes of a batch of lives."""
         from innerloop.worlds.example import example_life
 
-        return example_life(self.actor, meta, self.family, self.recipe.meta_batch)
+        return example_life(self.actor, meta, self.family, self.recipe.meta_batch * self.recipe.outer.lives(self.recipe.inner))
 
     def _keys(self, carried: Carried) -> list[Array]:
         key = jax.random.fold_in(jax.random.wrap_key_data(carried.key), carried.branch)
@@ -85,7 +85,8 @@ class Trainer:
         new, metrics = self.recipe.outer.update(self.recipe.inner, carried.outer, lives, key)
         bad = metrics["masked"]
         good = _finite(new) & (bad <= max(MASKED_AT_MOST, 1.5 / self.recipe.meta_batch)) & (bad < 1.0)
-        returns = jax.vmap(lambda c: unit_returns(c, self.recipe.unit, self.family.episodes))(lives.chunks)
+        episodes = episodes_in(self.actor.plan, self.family)
+        returns = jax.vmap(lambda c: unit_returns(c, self.recipe.unit, episodes))(lives.chunks)
         metrics |= {
             "return_first": jnp.nanmean(returns[:, 0]),
             "return_last": jnp.nanmean(returns[:, -1]),
@@ -101,7 +102,7 @@ class Trainer:
         @jax.jit
         def update(carried: Carried) -> tuple[Carried, Metrics]:
             metas, tasks, key_live, key_update = self._draw(carried)
-            lives, _ = self.world.live(self.actor, metas, tasks, key_live, learn_last=False)
+            lives, _ = self.world.live(self.actor, metas, tasks, key_live, learn_last=False, metas=self.recipe.outer.each)
             return self._learn(carried, lives, key_update)
 
         def iterate(carried: Carried, phase: Phase) -> tuple[Carried, Metrics]:
@@ -117,7 +118,7 @@ class Trainer:
             with phase(1):
                 metas, tasks, key_live, key_update = draw(carried)
             with phase(2):
-                lives, _ = self.world.live(self.actor, metas, tasks, key_live, learn_last=False)
+                lives, _ = self.world.live(self.actor, metas, tasks, key_live, learn_last=False, metas=self.recipe.outer.each)
             with phase(3):
                 return jax.block_until_ready(learn(carried, lives, key_update))
 

@@ -46,6 +46,7 @@ _ENTRIES = (
     _Entry("semi-circle-pearl", "semi-circle-pearl", "semi_circle", "SemiCirclePearl"),
     _Entry("semi-circle-varibad", "semi-circle-varibad", "semi_circle", "SemiCircleVaribad"),
     _Entry("semi-circle-dense", "semi-circle-dense", "semi_circle", "SemiCircleDense"),
+    _Entry("semi-circle-dense-below", "semi-circle-dense-below", "semi_circle", "SemiCircleDenseBelow"),
     _Entry("half-cheetah-dir", "half-cheetah-dir", "half_cheetah", "HalfCheetahDir"),
     _Entry("half-cheetah-dir-promp", "half-cheetah-dir-promp", "half_cheetah", "HalfCheetahDirPromp"),
     _Entry("half-cheetah-dir-pearl", "half-cheetah-dir-pearl", "half_cheetah", "HalfCheetahDirPearl"),

@@ -1,4 +1,4 @@
-"""Semi-circles: a point robot whose goal lies on the upper half of the unit circle. Three families that are not one.
+"""Semi-circles: a point robot whose goal lies on the upper half of the unit circle. Families that are not one.
 
 All start at the origin and move by at most 0.1 along each axis (`point_robot.py`); nothing terminates.
 
@@ -10,7 +10,8 @@ All start at the origin and move by at most 0.1 along each axis (`point_robot.py
   80 training goals the last 10 are kept for validation, so that choosing a checkpoint never touches the test goals.
 * `semi-circle-varibad` (Zintgraf et al. 2021, HyperX, as VariBAD's published code and HyperX's settings have it): a
   fresh angle ~ U(0, π) for every task; 100 steps; the same sparse reward, radius 0.2; 3 episodes a trial.
-* `semi-circle-dense`: this library's own: angle ~ U(0, π), 20 steps, reward −distance.
+* `semi-circle-dense`: this library's own: angle ~ U(0, π), 20 steps, reward −distance; `semi-circle-dense-below` is the other
+  half of the circle, for agents that were trained on the upper one.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ def _sparse(distance: Array) -> Array:
     return jnp.where(distance <= RADIUS, 1.0 - distance, 0.0)
 
 
-def _on_arc(key: Array, n: int) -> Task:
-    angle = jax.random.uniform(key, (n,), maxval=jnp.pi)
+def _on_arc(key: Array, n: int, begin: float = 0.0) -> Task:
+    angle = begin + jax.random.uniform(key, (n,), maxval=jnp.pi)
     return Task(jnp.full(n, -1, jnp.int32), jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1))
 
 
@@ -138,3 +139,19 @@ class SemiCircleDense(_SemiCircle):
 
     def reward(self, distance: Array) -> Array:
         return -distance
+
+
+@dataclass(frozen=True)
+class SemiCircleDenseBelow(SemiCircleDense):
+    """Goals on the lower half, where none of training lies."""
+
+    @property
+    def name(self) -> str:
+        return "semi-circle-dense-below"
+
+    @property
+    def chart(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # its charts are of the upper half
+        return None
+
+    def sample(self, key: Array, n: int) -> Task:
+        return _on_arc(self.stream(key), n, jnp.pi)

@@ -96,7 +96,7 @@ class CrewWorld(ABC):
         *,
         learn_last: bool = True,
         stochastic: bool = True,
-        metas: bool = False,
+        metas: Any = None,
     ) -> tuple[Lifetime, Cursor]:
         """One life in each of the tasks [B]; arguments and results as `DeviceWorld.live`, `fresh` a scalar.
 
@@ -143,7 +143,7 @@ class CrewWorld(ABC):
 
     # -- a life's parts, all slots [S] = tasks × streams at once ------------------------------------------------------------
 
-    def _policy(self, inner: Inner, metas: bool, stochastic: bool, key: Array) -> Policy:
+    def _policy(self, inner: Inner, metas: Any, stochastic: bool, key: Array) -> Policy:
         options = metas, stochastic, str(jax.random.key_impl(key))
         try:
             return policy_of(inner, *options)

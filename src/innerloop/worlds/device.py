@@ -33,12 +33,12 @@ class DeviceWorld:
         *,
         learn_last: bool = True,
         stochastic: bool = True,
-        metas: bool = False,
+        metas: Any = None,
     ) -> tuple[Lifetime, Cursor]:
         """One life in each of the tasks [B].
 
         Args:
-            meta: shared by all tasks; with `metas`, a batch [B, ...], one for each.
+            meta: shared by all tasks, but for the leaves that `metas` (as `in_axes` of vmap) says are [B, ...], one for each.
             cursor: where an earlier segment of the same lives ended, leaves [B, ...].
             fresh: bool scalar, or [B]: begin anew in spite of `cursor`.
         """
@@ -48,7 +48,7 @@ class DeviceWorld:
             return live(inner, self.tasks, self.tasks.spaces, meta, task, key, cursor, fresh, **options)
 
         count = jax.tree.leaves(tasks)[0].shape[0]
-        axes = (0 if metas else None, 0, 0, 0, 0 if jax.numpy.ndim(fresh) else None)
+        axes = (metas, 0, 0, 0, 0 if jax.numpy.ndim(fresh) else None)
         return jax.vmap(one, axes)(meta, tasks, jax.random.split(key, count), cursor, fresh)
 
     def close(self) -> None:

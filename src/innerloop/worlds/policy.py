@@ -18,10 +18,10 @@ from innerloop.core import Inner, Step, life_keys
 class Policy:
     """The jitted functions of one inner; leaves [B, ...], except those of a shared meta."""
 
-    def __init__(self, inner: Inner, metas: bool, stochastic: bool, impl: str):
+    def __init__(self, inner: Inner, metas: Any, stochastic: bool, impl: str):
         """`impl`: the kind of random key."""
         plan = inner.plan
-        over = 0 if metas else None
+        over = metas  # in_axes of vmap
 
         def keys(key: Array) -> tuple[Array, Array, Array, Array, Array]:
             """The keys that `core.live` would use, so that a device life and a host life draw the same actions."""
@@ -53,6 +53,6 @@ def _data(key: Array) -> Array:
 
 
 @lru_cache(maxsize=64)
-def policy_of(inner: Inner, metas: bool, stochastic: bool, impl: str) -> Policy:
+def policy_of(inner: Inner, metas: Any, stochastic: bool, impl: str) -> Policy:
     """The functions of equal inners are compiled once, whichever world asks."""
     return Policy(inner, metas, stochastic, impl)
