@@ -53,7 +53,8 @@ class Case:
 
 
 def _small(x: Any) -> Any:
-    chosen = {f.name: SMALL[f.name] for f in fields(x) if f.name in SMALL and getattr(x, f.name)}
+    named = {f.name: getattr(x, f.name) for f in fields(x) if f.name in SMALL}
+    chosen = {name: SMALL[name] for name, value in named.items() if value and isinstance(value, type(SMALL[name]))}
     parts = {f.name: _small(part) for f in fields(x) if isinstance(part := getattr(x, f.name), eqx.Module)}
     return replace(x, **chosen, **parts)
 

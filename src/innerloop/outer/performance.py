@@ -53,7 +53,7 @@ class Performance(Outer[Any, PerformanceState]):
     fits: int = eqx.field(static=True, default=8)  # gradient steps on the prediction per update
     ranking: float = eqx.field(static=True, default=0.0)  # weight of the order of members beside the squared error
     curriculum: float = eqx.field(static=True, default=0.0)  # share of tasks lived in again, where predictions were least sure
-    keeps: float = eqx.field(static=True, default=0.95)  # of running statistics, per update
+    memory: float = eqx.field(static=True, default=0.95)  # of running statistics, per update
     updates: int = eqx.field(static=True, default=1)  # to come in the run; set by `planned`
 
     def check(self, inner: Inner[Any, Any]) -> None:
@@ -188,7 +188,7 @@ class Performance(Outer[Any, PerformanceState]):
 
     def _statistics(self, state: PerformanceState, own: Array, sound: Array) -> Any:
         s = state.meta.statistics
-        keep = jnp.where(state.count > 0, self.keeps, 0.0)
+        keep = jnp.where(state.count > 0, self.memory, 0.0)
         weight = sound[:, None, None] / jnp.maximum(jnp.sum(sound), 1)
         usual = jnp.sum(weight * own, 0)
         variety = jnp.mean(jnp.sum(weight * (own - usual[None]) ** 2, 0), -1)
@@ -276,7 +276,7 @@ class Performance(Outer[Any, PerformanceState]):
         ended = jnp.mean(heads[:, :, -1], 0)  # [B, N, P, K]
         left = (s.spread * (ended - jnp.broadcast_to(target[:, None], ended.shape))) ** 2
         luck = jnp.mean(jnp.where(sound[:, None, None, None], left, 0.0), (0, 1, 3))
-        keep = jnp.where(first, 0.0, self.keeps)
+        keep = jnp.where(first, 0.0, self.memory)
         s = s._replace(doubt=keep * s.doubt + (1 - keep) * high, luck=keep * s.luck + (1 - keep) * luck)
         return s, jnp.mean(jnp.exp(noise[:, -1]), (1, 2, 3))
 
