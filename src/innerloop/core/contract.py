@@ -219,9 +219,9 @@ class Inner(eqx.Module, Generic[Meta, Fast]):
         """How many inner models it chooses among. Default: 0, it is one."""
         return 0
 
-    def alone(self, meta: Meta, member: int) -> Meta:
-        """Of a population: `meta` with which this member acts, and no other. Default: `meta`."""
-        return meta
+    def alone(self, meta: Meta, member: int) -> "tuple[Inner[Any, Any], Any]":
+        """Of a population: this member by itself, and its meta-parameters. Default: the inner itself."""
+        return self, meta
 
     def rivals(self) -> "dict[str, Inner[Any, Any]]":
         """Other uses of the same meta-parameters, for comparison: baselines of its reports. Default: none."""

@@ -47,12 +47,13 @@ def rivals(
         return Evaluator(inner, family, world, unit, stochastic=stochastic)
 
     found = {name: returns(other, meta) for name, other in inner.rivals().items()}
-    many = evaluator(inner.with_plan(inner.plan._replace(streams=STREAMS)))
     p = inner.population
-    metas = [inner.alone(meta, k) for k in range(p)]
+    one = inner.alone(meta, 0)[0]
+    many = evaluator(one.with_plan(inner.plan._replace(streams=STREAMS)))
+    metas = [inner.alone(meta, k)[1] for k in range(p)]
     first, second = (np.stack([many(one, tasks, key, again)[0] for one in metas]) for again in (1, 2))  # [P, tasks, units]
     if getattr(inner, "generalist", False):
-        found["generalist"] = returns(inner, inner.alone(meta, p))
+        found["generalist"] = returns(*inner.alone(meta, p))
     worth = np.stack([[totals(r, unit) for r in half] for half in (first, second)])  # [2, P, tasks]
     known = np.argmax(worth[0], 0)
     found["known-task"] = second[known, np.arange(tasks)]

@@ -165,8 +165,9 @@ class PerformanceModel(Inner[PerformanceMeta, Performing]):
             "ucb": replace(self, use="ucb", blind=True, switch="episode", **same),
         }
 
-    def alone(self, meta: PerformanceMeta, member: int) -> PerformanceMeta:
-        return meta._replace(forced=jnp.asarray(member, jnp.float32))
+    def alone(self, meta: PerformanceMeta, member: int) -> tuple[Inner[Any, Any], Any]:
+        """`member` = P: the generalist."""
+        return self.base, jax.tree.map(lambda x: x[member], meta.members)
 
     def init(self, key: Array) -> PerformanceMeta:
         key_members, key_probe, key_predictor, key_prior = jax.random.split(key, 4)
