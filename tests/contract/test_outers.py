@@ -54,7 +54,7 @@ def sampled(case: Case) -> tuple[Any, Lifetime]:
     shapes = example_life(case.inner, found.meta, case.family, TASKS * many)
     state = case.outer.init(case.inner, found.meta, case.family, shapes, jax.random.key(0))
     metas, tasks = case.outer.propose(state, found.tasks, jax.random.key(1))
-    live = partial(DeviceWorld(case.family).live, case.inner, metas=case.outer.each)
+    live = partial(DeviceWorld(case.family).live, case.inner, metas=case.outer.each(case.inner))
     return state, jax.jit(lambda metas, tasks: live(metas, tasks, found.key)[0])(metas, tasks)
 
 

@@ -100,7 +100,9 @@ def test_the_order_of_members_costs_where_it_is_wrong():
 def test_a_task_that_is_not_finite_counts_for_nothing(trained):
     recipe, made, carried, _, _ = trained
     metas, tasks, key_live, key = made._draw(carried)
-    lives = DeviceWorld(FAMILY).live(recipe.inner, metas, tasks, key_live, learn_last=False, metas=recipe.outer.each)[0]
+    lives = DeviceWorld(FAMILY).live(
+        recipe.inner, metas, tasks, key_live, learn_last=False, metas=recipe.outer.each(recipe.inner)
+    )[0]
     broken = lives._replace(chunks=lives.chunks._replace(reward=lives.chunks.reward.at[1].set(jnp.nan)))
     state, metrics = jax.jit(recipe.outer.update, static_argnums=0)(recipe.inner, carried.outer, broken, key)
     assert metrics["masked"] == pytest.approx(1 / 8)

@@ -252,8 +252,7 @@ class Outer(eqx.Module, Generic[Meta, S]):
         """Lives that `propose` returns for each task it is given. Default: 1."""
         return 1
 
-    @property
-    def each(self) -> Any:
+    def each(self, inner: Inner[Any, Any]) -> Any:
         """Which leaves of the meta that `propose` returns are one for each task, as vmap's `in_axes` says it: 0 (all; a
         population), or a tree with 0 for these and None for the shared ones. Default: None, one meta for all."""
         return None

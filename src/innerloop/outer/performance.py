@@ -111,11 +111,9 @@ class Performance(Outer[Any, PerformanceState]):
     def meta(self, state: PerformanceState) -> Any:
         return state.meta
 
-    @property
-    def each(self) -> Any:
-        from innerloop.inner.performance_model import PerformanceMeta
-
-        return PerformanceMeta(None, None, None, None, None, 0)  # pyright: ignore[reportArgumentType]
+    def each(self, inner: Any) -> Any:
+        meta = jax.eval_shape(inner.init, jax.random.key(0))
+        return type(meta)(*(None for _ in meta))._replace(forced=0)
 
     def propose(self, state: PerformanceState, tasks: Task, key: Array) -> tuple[Any, Task]:
         """Each task as often as there are lives in it, and who lives: [B · G], a task's lives together."""

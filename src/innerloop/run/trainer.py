@@ -45,7 +45,7 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, family: Family, world: World):
         self.recipe, self.family, self.world = recipe, family.split("train"), world
-        self.actor = recipe.outer.actor(recipe.inner)
+        self.actor, self.each = recipe.outer.actor(recipe.inner), recipe.outer.each(recipe.inner)
         self._iterate = self._jitted() if world.jittable else self._hosted()
 
     def iterate(self, carried: Carried, phase: Phase = lambda *_: nullcontext()) -> tuple[Carried, Metrics]:
@@ -102,7 +102,7 @@ class Trainer:
         @jax.jit
         def update(carried: Carried) -> tuple[Carried, Metrics]:
             metas, tasks, key_live, key_update = self._draw(carried)
-            lives, _ = self.world.live(self.actor, metas, tasks, key_live, learn_last=False, metas=self.recipe.outer.each)
+            lives, _ = self.world.live(self.actor, metas, tasks, key_live, learn_last=False, metas=self.each)
             return self._learn(carried, lives, key_update)
 
         def iterate(carried: Carried, phase: Phase) -> tuple[Carried, Metrics]:
@@ -118,7 +118,7 @@ class Trainer:
             with phase(1):
                 metas, tasks, key_live, key_update = draw(carried)
             with phase(2):
-                lives, _ = self.world.live(self.actor, metas, tasks, key_live, learn_last=False, metas=self.recipe.outer.each)
+                lives, _ = self.world.live(self.actor, metas, tasks, key_live, learn_last=False, metas=self.each)
             with phase(3):
                 return jax.block_until_ready(learn(carried, lives, key_update))
 
