@@ -150,6 +150,7 @@ REWARDS = {  # name: (before, after, clipped action, task, dt) → reward, from 
     "half-cheetah-dir": lambda b, a, u, d, dt: d * a.subtree_linvel[1, 0] - 0.05 * u @ u,
     "half-cheetah-vel": lambda b, a, u, v, dt: -abs(a.subtree_linvel[1, 0] - v) - 0.05 * u @ u,
     "half-cheetah-dir-promp": lambda b, a, u, d, dt: d * (a.qpos[0] - b.qpos[0]) / 0.05 - 0.05 * u @ u,
+    "half-cheetah-dir-pearl": lambda b, a, u, d, dt: d * (a.qpos[0] - b.qpos[0]) / 0.05 - 0.05 * u @ u,
     "half-cheetah-vel-u3": lambda b, a, u, v, dt: -abs((a.qpos[0] - b.qpos[0]) / 0.05 - v) - 0.05 * u @ u,
     "ant-dir": lambda b, a, u, d, dt: d * a.subtree_linvel[1, 0] - 0.005 * u @ u - 0.0005 * forces(a) + 0.05,
     "ant-vel": lambda b, a, u, v, dt: 1.05 - abs(a.subtree_linvel[1, 0] - v) - 0.005 * u @ u - 0.0005 * forces(a),

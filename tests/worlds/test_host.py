@@ -76,7 +76,7 @@ def test_second_life_compiles_nothing_and_equals_itself(world):
     inner, meta = setup(Plan(2, 10, 3))
     w = world(HostWalk(), workers=0)
     first, _ = w.live(inner, meta, walks(GOALS, noise=0.5), jax.random.key(1))
-    policy = policy_of(inner, False, True, str(jax.random.key_impl(jax.random.key(0))))
+    policy = policy_of(inner, None, True, str(jax.random.key_impl(jax.random.key(0))))
     functions = policy.keys, policy.begin, policy.act, policy.learn
     sizes = [f._cache_size() for f in functions]
     w.live(inner, jax.tree.map(lambda x: x * 1.1, meta), walks([1.0] * 3), jax.random.key(2))
