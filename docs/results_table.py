@@ -24,6 +24,7 @@ _HEADS = {
     "en": ("zoo entry", "first → last", "result [95 % interval]", "oracle", "test tasks", "seeds", "train steps", "CPU min"),
     "zh": ("条目", "首次 → 末次", "结果 [95 % 区间]", "参照", "测试任务", "种子", "训练步数", "CPU 分钟"),
 }
+_SCORE = {"en": "; score", "zh": "；得分"}
 _NONE = {"en": "*No trained entry is in the zoo yet.*", "zh": "*模型库尚无条目。*"}
 _NOTE = {
     "en": "Written from `zoo/*/card.json` by `python docs/results_table.py`. First → last: mean return in the first and the "
@@ -45,7 +46,7 @@ def _figure(value: float) -> str:
     return f"{value:,.2f}".replace("-", "−")
 
 
-def row(card: dict[str, Any]) -> list[str]:
+def row(card: dict[str, Any], tongue: str = "en") -> list[str]:
     """The cells of one card."""
     result = card["result"]
     curve, total, oracle = result["curve"], result["total"], result["oracle"]
@@ -54,10 +55,13 @@ def row(card: dict[str, Any]) -> list[str]:
     stages, minutes = [*before, card], [s["cpu_seconds"] / 60 for s in before if s["cpu_seconds"] is not None]
     minutes += [sum(seconds) / len(seconds) / 60] if seconds else []
     devices = {s["device"] for s in stages if s.get("device", "cpu") != "cpu"}
+    score = result.get("score")
+    several = f"{_figure(curve[0]['mean'])} → {_figure(curve[-1]['mean'])} ({result['unit']}s 0 to {curve[-1]['experience']})"
     return [
         f"`zoo:{card['name']}`",
-        f"{_figure(curve[0]['mean'])} → {_figure(curve[-1]['mean'])} ({result['unit']}s 0 to {curve[-1]['experience']})",
-        f"**{_figure(total['mean'])}** [{_figure(total['lo'])}, {_figure(total['hi'])}]",
+        several if len(curve) > 1 else "–",
+        f"**{_figure(total['mean'])}** [{_figure(total['lo'])}, {_figure(total['hi'])}]"
+        + (f"{_SCORE[tongue]} {_figure(score['mean'])} [{_figure(score['lo'])}, {_figure(score['hi'])}]" if score else ""),
         f"{_figure(oracle['total'])} ({oracle['name']})" if oracle else "–",
         f"{result['tasks']:,}",
         str(len(card["seeds"])),
@@ -70,7 +74,7 @@ def table(found: list[dict[str, Any]], words: list[str]) -> str:
     """The Markdown between two markers."""
     tongue = "zh" if "zh" in words else "en"
     recipes = [w for w in words if w not in _HEADS]
-    rows = [row(card) for card in found if not recipes or card["recipe"] in recipes]
+    rows = [row(card, tongue) for card in found if not recipes or card["recipe"] in recipes]
     if not rows:
         return _NONE[tongue] + "\n"
     lines = [_HEADS[tongue], ["---", *["---:"] * 7], *rows]

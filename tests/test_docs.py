@@ -99,8 +99,8 @@ def test_excerpts_are_from_the_examples(name: str):
         assert block.strip() in EXAMPLES, block
 
 
-def results_table():
-    spec = importlib.util.spec_from_file_location("results_table", ROOT / "docs" / "results_table.py")
+def script(name: str):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -109,7 +109,12 @@ def results_table():
 
 def test_tables_are_what_the_cards_say():
     """If this fails, run `python docs/results_table.py`."""
-    assert results_table().main(["--check"]) == 0
+    assert script("results_table").main(["--check"]) == 0
+
+
+def test_the_figure_of_probes_is_what_was_measured():
+    """If this fails, run `python docs/probes.py`."""
+    assert script("probes").main(["--check"]) == 0
 
 
 def test_a_table_has_a_row_for_each_card():
@@ -127,7 +132,7 @@ def test_a_table_has_a_row_for_each_card():
             "oracle": {"name": "Bayes-optimal", "total": 6.66},
         },
     }
-    filled = results_table().filled
+    filled = script("results_table").filled
     text = filled("a\n<!-- zoo rl2 -->\nold\n<!-- /zoo -->\nb", [card, card | {"name": "m", "recipe": "maml"}])
     assert (
         "| `zoo:rl2-x` | −0.50 → 0.75 (steps 0 to 9) | **6.50** [6.40, 6.60] | 6.66 (Bayes-optimal) | 5,000 | 2 | 1,000 | 2 |"

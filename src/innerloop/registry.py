@@ -40,6 +40,10 @@ RECIPES = {  # name: (module, one line)
         "innerloop.recipes.metamodel",
         "MetaModel: a population, and a model that predicts what each member earns here",
     ),
+    "metamodel-maml": (
+        "innerloop.recipes.metamodel_maml",
+        "MetaModel over MAML: choose the parameters that gradient steps begin at",
+    ),
     "multitask": ("innerloop.recipes.multitask", "multi-task TRPO, then fine-tuning by policy gradient; a control"),
     "promp": ("innerloop.recipes.promp", "ProMP: clipped steps with a KL penalty before adaptation; LVC inside"),
 }

@@ -84,7 +84,7 @@ def test_the_probe_is_paid_what_it_earns_and_all_that_follows():
     meta = recipe.inner.init(jax.random.key(0))
     tasks = FAMILY.sample(jax.random.key(1), 3)
     lives = world.live(recipe.inner, meta, tasks, jax.random.key(2))[0]
-    short = recipe.outer._credited(recipe.inner, lives, 20)
+    short = recipe.outer._credited(recipe.inner, lives)
     assert short.chunks.reward.shape == (3, 1, 2, 1)
     np.testing.assert_allclose(short.chunks.reward.sum((1, 2, 3)), lives.chunks.reward.sum((1, 2, 3)), rtol=1e-5)
     np.testing.assert_allclose(short.chunks.reward[:, :, 0], lives.chunks.reward[:, :, 0])

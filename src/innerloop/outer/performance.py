@@ -1,7 +1,7 @@
 """The performance model's outer: trains the population, the probe, and what predicts the members' returns.
 
-Each update, in every task: the inner that chooses lives once, every member once by itself, and the generalist (if there is one)
-as often as all members together. Then
+Each update, in every task: the inner that chooses lives once or more often, every member once by itself, and the generalist
+(if there is one) as often as all members together. Then
 
 * members learn, for a share `population` of the run: a balanced assignment gives each of them the tasks that it is relatively
   best in (entropic transport between tasks and members), so that they come to differ without being told the task;
@@ -51,6 +51,9 @@ class Performance(Outer[Any, PerformanceState]):
     sharpness: float = eqx.field(static=True, default=20.0)  # of the assignment, per standard deviation of returns
     lr: float = eqx.field(static=True, default=1e-3)  # of the prediction; Adam
     fits: int = eqx.field(static=True, default=8)  # gradient steps on the prediction per update
+    choosers: int = eqx.field(
+        static=True, default=1
+    )  # lives of the inner that chooses, in each task: the probe learns from all of them
     ranking: float = eqx.field(static=True, default=0.0)  # weight of the order of members beside the squared error
     curriculum: float = eqx.field(static=True, default=0.0)  # share of tasks lived in again, where predictions were least sure
     memory: float = eqx.field(static=True, default=0.95)  # of running statistics, per update
@@ -66,16 +69,18 @@ class Performance(Outer[Any, PerformanceState]):
             if not 0 <= value <= 1:
                 raise ValueError(f"outer.{name} is {value}; accepted: a share, from 0 to 1.")
         at_least("outer.fits", self.fits, 1)
+        at_least("outer.choosers", self.choosers, 1)
         at_least("outer.ranking", self.ranking, 0)
         self.learner.check(inner.base)  # pyright: ignore[reportAttributeAccessIssue]
         self.prober.check(inner.prober)  # pyright: ignore[reportAttributeAccessIssue]
 
     def planned(self, updates: int, meta_batch: int) -> Performance:
         members = self.learner.planned(max(int(updates * self.population), 1), self._least)
-        return replace(self, learner=members, prober=self.prober.planned(updates, meta_batch), updates=updates)
+        prober = self.prober.planned(updates, meta_batch * self.choosers)
+        return replace(self, learner=members, prober=prober, updates=updates)
 
     def lives(self, inner: Any) -> int:
-        return 1 + inner.members * (1 + inner.generalist)
+        return self.choosers + inner.members * (1 + inner.generalist)
 
     @property
     def _least(self) -> int:
@@ -120,13 +125,13 @@ class Performance(Outer[Any, PerformanceState]):
         count, p = tasks.index.shape[0], state.meta.statistics.usual.shape[0]
         again = (jnp.arange(count) < round(self.curriculum * count)) & (state.count > 0)
         drawn = select(again, state.hard, tasks)
-        who = [jnp.array([-1]), jnp.arange(p)] + ([] if state.generalist is None else [jnp.full(p, p)])
+        who = [jnp.full(self.choosers, -1), jnp.arange(p)] + ([] if state.generalist is None else [jnp.full(p, p)])
         who = jnp.concatenate(who).astype(jnp.float32)
         spread = jax.tree.map(lambda x: jnp.repeat(x, who.size, 0), drawn)
         return state.meta._replace(forced=jnp.tile(who, count)), spread
 
     def update(self, inner: Any, state: PerformanceState, lives: Lifetime, key: Array) -> tuple[PerformanceState, Metrics]:
-        p, horizon = inner.members, inner.horizon
+        p, c, horizon = inner.members, self.choosers, inner.horizon
         key_members, key_generalist, key_probe, key_fit, key_other = jax.random.split(key, 5)
         grouped = jax.tree.map(lambda x: x.reshape(-1, self.lives(inner), *x.shape[1:]), lives)
         rows = grouped.chunks
@@ -134,17 +139,18 @@ class Performance(Outer[Any, PerformanceState]):
         returns = paid * horizon  # of an episode, on average in each chunk, [B, G, K]
         sound = jnp.all(jnp.isfinite(returns), (1, 2))
         returns = jnp.where(sound[:, None, None], returns, 0.0)
-        own = returns[:, 1 : 1 + p]
-        chooser = _at(grouped, 0)
+        own = returns[:, c : c + p]
+        chosen, choosers = jnp.mean(returns[:, :c], 1), jax.tree.map(lambda x: x[:, :c].reshape(-1, *x.shape[2:]), grouped)
+        chooser = jax.tree.map(lambda x: x[:, 0], grouped)
 
         meta, statistics = state.meta, self._statistics(state, own, sound)
         assigned, members, generalist = self._train(inner, state, grouped, own, sound, key_members, key_generalist)
         probe, said = state.probe, {}
         if probe is not None:
-            short = self._credited(inner, chooser, horizon)
+            short = self._credited(inner, choosers)
             probe, said = self.prober.update(*self._probing(inner), probe, short, key_probe)
             said = {f"probe_{name}": value for name, value in said.items() if name in ("entropy", "kl", "masked")}
-        one = jax.random.randint(key_other, (own.shape[0],), 1, 1 + p)
+        one = jax.random.randint(key_other, (own.shape[0],), c, c + p)
         other = jax.tree.map(lambda x: jax.vmap(lambda y, i: y[i])(x, one), grouped)
         contexts = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), *(_shown(x) for x in (chooser, other)))
         target = (own - statistics.usual[None]) / statistics.spread
@@ -169,7 +175,7 @@ class Performance(Outer[Any, PerformanceState]):
         mean = lambda x: jnp.sum(jnp.where(sound, x, 0.0)) / jnp.maximum(jnp.sum(sound), 1)  # noqa: E731
         last = jnp.mean(own, -1)
         single = jnp.max(jax.vmap(mean, 1)(last))
-        best, chosen = mean(jnp.max(last, 1)), mean(jnp.mean(returns[:, 0], -1))
+        best, chosen = mean(jnp.max(last, 1)), mean(jnp.mean(chosen, -1))
         metrics = (
             fitted
             | said
@@ -207,7 +213,7 @@ class Performance(Outer[Any, PerformanceState]):
 
         def one(_: None, xs: tuple[Any, Array, Array, Array]) -> tuple[None, Any]:
             member, rows, number, key = xs
-            theirs = _of_member(jax.tree.map(lambda x: x[rows, 1 + number], grouped), number)
+            theirs = _of_member(jax.tree.map(lambda x: x[rows, self.choosers + number], grouped), number)
             return None, self.learner.update(inner.base, member, theirs, key)[0]
 
         def train(_: None) -> tuple[Any, Any]:
@@ -215,7 +221,7 @@ class Performance(Outer[Any, PerformanceState]):
             members = jax.lax.scan(one, None, xs)[1]
             if state.generalist is None:
                 return members, None
-            all_of = jax.tree.map(lambda x: x[:, 1 + p :].reshape(-1, *x.shape[2:]), grouped)
+            all_of = jax.tree.map(lambda x: x[:, self.choosers + p :].reshape(-1, *x.shape[2:]), grouped)
             return members, self.learner.update(inner.base, state.generalist, _of_member(all_of, p), key_other)[0]
 
         learns = state.count < self.population * self.updates
@@ -223,7 +229,7 @@ class Performance(Outer[Any, PerformanceState]):
         earned = jnp.take_along_axis(value.T, at, 1)
         return masked_mean(earned, weight >= 0), members, generalist
 
-    def _credited(self, inner: Any, chooser: Lifetime, horizon: int) -> Lifetime:
+    def _credited(self, inner: Any, chooser: Lifetime) -> Lifetime:
         """The probe's part of lives, its last reward with all that was earned after it (averaged over streams' own)."""
         rows = chooser.chunks
         flat = lambda x: x.reshape(x.shape[0], -1, *x.shape[3:])  # noqa: E731
@@ -298,10 +304,6 @@ def _disorder(said: Array, target: Array) -> Array:
     gap = target[..., :, None, :] - target[..., None, :, :]
     apart = said[..., :, None, :] - said[..., None, :, :]
     return jnp.mean(jnp.abs(gap) * jax.nn.softplus(-jnp.sign(gap) * apart), (-3, -2, -1))
-
-
-def _at(grouped: Lifetime, number: int) -> Lifetime:
-    return jax.tree.map(lambda x: x[:, number], grouped)
 
 
 def _of_member(lives: Lifetime, number: Any) -> Lifetime:

@@ -26,7 +26,24 @@ _MEMBERS = {"lr": 2e-3, "minibatches": 2, "gae_lambda": 0.95, "entropy_weight": 
 _PROBE = {"lr": 1e-3, "minibatches": 4, "gae_lambda": 0.95, "entropy_weight": 0.01, "anneal_entropy": True}
 _FAMILIES: dict[str, dict[str, Any]] = {  # what departs from the defaults, by family
     "semi-circle-dense": {"episodes": 1, "inner": {"probe": 2}, "updates": 400},
-    "grid-navi": {"inner": {"probe": 15, "switch": "episode"}, "updates": 800},
+    # One life of the chooser in a task, and an entropy bonus of 0.01, left a probe that saw 5 of the 24 cells.
+    "grid-navi": {
+        "inner": {"probe": 15, "switch": "episode"},
+        "probe": {"entropy_weight": 0.05},
+        "outer": {"choosers": 8},
+        "updates": 600,
+    },
+    "half-cheetah-vel": {
+        "episodes": 1,
+        "meta_batch": 32,
+        "updates": 250,
+        "base": {"normalise_obs": True},
+        "prober": {"normalise": True},
+        "inner": {"probe": 10, "normalise": True},
+        "members": {"lr": 1e-3, "epochs": 8, "discount": 0.97, "gae_lambda": 0.9, "entropy_weight": 0.0},
+        "outer": {"population": 0.8, "fits": 4},
+        "held_out": 20,
+    },
 }
 
 

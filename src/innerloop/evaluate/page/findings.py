@@ -11,7 +11,7 @@ from innerloop.evaluate.page.chart import Series, figure, spark, swatch, whisker
 from innerloop.evaluate.page.markup import Markup, join, table, tag
 from innerloop.evaluate.page.numerals import decimal, plain, shorten
 from innerloop.evaluate.page.provenance import evaluate_command
-from innerloop.evaluate.page.record import Evaluation, Interval, Point, Record
+from innerloop.evaluate.page.record import Evaluation, Interval, Point, Record, interval, number
 from innerloop.evaluate.page.summary import (
     cautions,
     comparison,
@@ -199,21 +199,35 @@ def _figures(evaluation: Evaluation) -> Markup:
     ours, gain, left = outcome(evaluation.run, evaluation), evaluation.gain, regret(evaluation.run, evaluation)
     cells: list[tuple[str, str, str]] = []
     cells.append(("before adaptation" if gradient else f"first {word}", decimal(curve[0], curve), _reach(curve[0], curve)))
-    last = f"after {many(int(curve[-1].x), word)}" if gradient else f"last {word}"
-    cells.append((last, decimal(curve[-1], curve), _reach(curve[-1], curve)))
-    if gain:
+    if len(curve) > 1:
+        last = f"after {many(int(curve[-1].x), word)}" if gradient else f"last {word}"
+        cells.append((last, decimal(curve[-1], curve), _reach(curve[-1], curve)))
+    if gain and len(curve) > 1:
         shown = decimal(gain, [gain])
         cells.append(("gain", shown if gain.mean <= 0 else f"+{shown}", _reach(gain, [gain])))
-    if ours and not gradient:
+    if ours and not gradient and len(curve) > 1:
         cells.append((f"total of {many(len(curve), word)}", decimal(ours, [ours]), _reach(ours, [ours])))
     if left:
         value, _, reach = regret_text(left).partition(" (")
         cells.append(("normalised regret to the oracle", value, reach.rstrip(")")))
+    cells += _of_population(evaluation)
     shown_cells = [
         tag("div", tag("dt", name), tag("dd", tag("span", value, class_="value"), tag("span", reach, class_="reach")))
         for name, value, reach in cells
     ]
     return tag("dl", *shown_cells, class_="figures")
+
+
+def _of_population(evaluation: Evaluation) -> list[tuple[str, str, str]]:
+    """Figures of a choice among members: its score, and how well it foretells them."""
+    score, agreement = interval(evaluation.facts.get("score")), evaluation.facts.get("agreement")
+    if score is None or not isinstance(agreement, dict):
+        return []
+    cells = [("score: 0 single best, 1 best in each task", decimal(score, [score]), _reach(score, [score]))]
+    rank, top = number(agreement.get("rank_correlation")), number(agreement.get("best_foretold"))
+    if rank is not None and top is not None:
+        cells.append(("members' order foretold (rank correlation)", f"{rank:.2f}", f"the best in {top:.0%} of tasks"))
+    return cells
 
 
 def _flat(value: Interval | None, evaluation: Evaluation) -> tuple[Point, ...]:
