@@ -3,9 +3,9 @@
     python benchmarks/metamodel.py [NAME ...] [--seeds 0:5] [--runs DIR]     writes benchmarks/results/metamodel.json
 
 Variants choose once (and have no generalist beside them), after a probe of so many steps: by the member that is best on average
-("single") or by a learned policy. `states` is the founding article's form, which reads states and no rewards. `preset` is the recipe as it is, which chooses again
-at every step; its runs are lived with other uses too, and in `semi-circle-dense-below`, goals that training never had. Runs lie
-in DIR and are taken from there if they are finished.
+("single") or by a learned policy. `states` is the founding article's form, which reads states and no rewards. `preset` is the
+recipe as it is, which chooses again at every step; its runs are lived with other uses too, and in `semi-circle-dense-below`,
+goals that training never had. Runs lie in DIR and are taken from there if they are finished.
 """
 
 from __future__ import annotations
