@@ -29,6 +29,7 @@ from innerloop.worlds import world_of
 
 RESULTS = Path(__file__).parent / "results" / "metamodel.json"
 FAMILY, ELSEWHERE, TASKS = "semi-circle-dense", "semi-circle-dense-below", 2000
+STEPS = 400 * 64 * 9 * 20  # as many updates as the preset makes, which has a generalist as well
 
 
 def once(probe: int, explores: str, **inner: Any) -> dict[str, Any]:
@@ -77,7 +78,10 @@ def row(found: dict[str, Any]) -> dict[str, Any]:
 def variant(name: str, seeds: range, runs: Path) -> dict[str, Any]:
     folder = runs / name.replace(", ", "-").replace(" ", "-")
     if not finished(folder, seeds):
-        innerloop.train("metamodel", tasks=FAMILY, seed=list(seeds), out=folder, settings=VARIANTS[name], quiet=True)
+        steps = STEPS if VARIANTS[name] else None
+        innerloop.train(
+            "metamodel", tasks=FAMILY, seed=list(seeds), steps=steps, out=folder, settings=VARIANTS[name], quiet=True
+        )
     found = row(innerloop.evaluate(folder, tasks=TASKS)) | {"settings": VARIANTS[name]}
     if name == "preset":
         found["uses"] = used([run.path for run in members(folder)])

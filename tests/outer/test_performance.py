@@ -125,3 +125,22 @@ def test_a_life_of_several_chunks_predicts_each(trained):
     assert meta.statistics.usual.shape == (3, 2)
     lives = DeviceWorld(FAMILY).live(inner, meta, FAMILY.sample(jax.random.key(1), 2), jax.random.key(2))[0]
     assert lives.start.seen.shape == (2, 2, 3)
+
+
+def test_members_live_again_where_they_were_best():
+    recipe = small()
+    recipe = replace(recipe, meta_batch=12, outer=replace(recipe.outer, repeats=2)).settled()
+    made = Trainer(recipe, FAMILY, DeviceWorld(FAMILY))
+    carried, _ = made.iterate(made.first(0))
+    metas, tasks = recipe.outer.propose(carried.outer, FAMILY.sample(jax.random.key(3), 12), jax.random.key(4))
+    forced = np.asarray(metas.forced).reshape(12, -1)
+    where = np.asarray(jax.tree.leaves(tasks.params)[0]).reshape(12, forced.shape[1], -1)
+    dealt = np.asarray(jax.tree.leaves(carried.outer.dealt.params)[0]).reshape(12, -1)
+    np.testing.assert_array_equal(forced[:, 1:6], [[0, 1, 2, owner, owner] for owner in (0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2)])
+    np.testing.assert_array_equal(where[:, 4], dealt)
+    np.testing.assert_array_equal(where[:, 5], dealt)
+    assert (forced[:, 6:] == 3).all() and forced.shape[1] == 1 + 5 + 5
+    after, _ = made.iterate(carried)
+    assert np.isfinite(jax.tree.leaves(after.outer.members)[0]).all()
+    with pytest.raises(ValueError, match="multiple of 6"):
+        Trainer(replace(recipe, meta_batch=10), FAMILY, DeviceWorld(FAMILY)).first(0)

@@ -4,7 +4,8 @@ Each update, in every task: the inner that chooses lives once or more often, eve
 (if there is one) as often as all members together. Then
 
 * members learn, for a share `population` of the run: a balanced assignment gives each of them the tasks that it is relatively
-  best in (entropic transport between tasks and members), so that they come to differ without being told the task;
+  best in (entropic transport between tasks and members), so that they come to differ without being told the task. In the next
+  update they may live there `repeats` times more;
 * the probe learns by PPO: what it earns, and at its end all that the chosen members earn after it;
 * encoder and heads regress every member's return on what the trial has shown up to each step, by squared error, and on request
   by the order of members. Returns are of lives that the member lived by itself and has not learned from: no surrogate's value.
@@ -38,6 +39,7 @@ class PerformanceState(NamedTuple):
     probe: Any
     optimiser: Any
     hard: Task  # [B]: tasks of the last update, those first whose returns the heads were least sure of
+    dealt: Task  # [B]: the same, those first that the first member was given, then those of the second, …
     count: Array  # pyright: ignore[reportIncompatibleMethodOverride]  # updates done; hides tuple.count
 
 
@@ -54,6 +56,9 @@ class Performance(Outer[Any, PerformanceState]):
     choosers: int = eqx.field(
         static=True, default=1
     )  # lives of the inner that chooses, in each task: the probe learns from all of them
+    repeats: int = eqx.field(
+        static=True, default=0
+    )  # lives more of each member in the tasks that it was given in the last update
     ranking: float = eqx.field(static=True, default=0.0)  # weight of the order of members beside the squared error
     curriculum: float = eqx.field(static=True, default=0.0)  # share of tasks lived in again, where predictions were least sure
     memory: float = eqx.field(static=True, default=0.95)  # of running statistics, per update
@@ -70,6 +75,7 @@ class Performance(Outer[Any, PerformanceState]):
                 raise ValueError(f"outer.{name} is {value}; accepted: a share, from 0 to 1.")
         at_least("outer.fits", self.fits, 1)
         at_least("outer.choosers", self.choosers, 1)
+        at_least("outer.repeats", self.repeats, 0)
         at_least("outer.ranking", self.ranking, 0)
         self.learner.check(inner.base)  # pyright: ignore[reportAttributeAccessIssue]
         self.prober.check(inner.prober)  # pyright: ignore[reportAttributeAccessIssue]
@@ -80,7 +86,8 @@ class Performance(Outer[Any, PerformanceState]):
         return replace(self, learner=members, prober=prober, updates=updates)
 
     def lives(self, inner: Any) -> int:
-        return self.choosers + inner.members * (1 + inner.generalist)
+        alone = inner.members + self.repeats
+        return self.choosers + alone * (1 + inner.generalist)
 
     @property
     def _least(self) -> int:
@@ -95,6 +102,12 @@ class Performance(Outer[Any, PerformanceState]):
         p, count = inner.members, example.fresh.shape[0] // self.lives(inner)
         key_members, key_generalist, key_probe = jax.random.split(key, 3)
         share = self._share(count, p)
+        if self.repeats and share * p != count:
+            raise ValueError(
+                f"meta_batch is {count}; with outer.repeats ({self.repeats}) it must be a multiple of {p * self._least}: each of "
+                f"the {p} members is given as many tasks, in whole minibatches."
+            )
+        share *= 1 + self.repeats
         lives = jax.eval_shape(lambda e: _of_member(jax.tree.map(lambda x: x[:share], e), 0), example)
         one = lambda meta, key: self.learner.init(inner.base, meta, tasks, lives, key)  # noqa: E731
         members = jax.vmap(one)(jax.tree.map(lambda x: x[:p], meta.members), jax.random.split(key_members, p))
@@ -105,7 +118,7 @@ class Performance(Outer[Any, PerformanceState]):
             probe = self.prober.init(*self._probing(inner), meta.probe, tasks, shorter, key_probe)
         hard = tasks.sample(key, count)
         optimiser = self._optimiser().init(meta.predictor)
-        return PerformanceState(meta, members, generalist, probe, optimiser, hard, jnp.zeros((), jnp.int32))
+        return PerformanceState(meta, members, generalist, probe, optimiser, hard, hard, jnp.zeros((), jnp.int32))
 
     def _optimiser(self) -> optax.GradientTransformation:
         return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(self.lr))
@@ -125,10 +138,20 @@ class Performance(Outer[Any, PerformanceState]):
         count, p = tasks.index.shape[0], state.meta.statistics.usual.shape[0]
         again = (jnp.arange(count) < round(self.curriculum * count)) & (state.count > 0)
         drawn = select(again, state.hard, tasks)
-        who = [jnp.full(self.choosers, -1), jnp.arange(p)] + ([] if state.generalist is None else [jnp.full(p, p)])
-        who = jnp.concatenate(who).astype(jnp.float32)
-        spread = jax.tree.map(lambda x: jnp.repeat(x, who.size, 0), drawn)
-        return state.meta._replace(forced=jnp.tile(who, count)), spread
+        r = self.repeats
+        each = [jnp.full(self.choosers, -1), jnp.arange(p), jnp.zeros(r)]
+        each += [] if state.generalist is None else [jnp.full(p + r, p)]
+        who = jnp.tile(jnp.concatenate(each).astype(jnp.float32), (count, 1))  # [B, G]
+        theirs = slice(self.choosers + p, self.choosers + p + r)
+        owner = (jnp.arange(count) * p // count).astype(jnp.float32)[:, None]
+        who = who.at[:, theirs].set(jnp.broadcast_to(owner, (count, r)))
+
+        def spread(drawn: Array, dealt: Array) -> Array:
+            wide = jnp.repeat(drawn[:, None], who.shape[1], 1)
+            wide = wide.at[:, theirs].set(jnp.repeat(dealt[:, None], r, 1))
+            return wide.reshape(-1, *drawn.shape[1:])
+
+        return state.meta._replace(forced=who.reshape(-1)), jax.tree.map(spread, drawn, state.dealt)
 
     def update(self, inner: Any, state: PerformanceState, lives: Lifetime, key: Array) -> tuple[PerformanceState, Metrics]:
         p, c, horizon = inner.members, self.choosers, inner.horizon
@@ -144,7 +167,7 @@ class Performance(Outer[Any, PerformanceState]):
         chooser = jax.tree.map(lambda x: x[:, 0], grouped)
 
         meta, statistics = state.meta, self._statistics(state, own, sound)
-        assigned, members, generalist = self._train(inner, state, grouped, own, sound, key_members, key_generalist)
+        assigned, dealt, members, generalist = self._train(inner, state, grouped, own, sound, key_members, key_generalist)
         probe, said = state.probe, {}
         if probe is not None:
             short = self._credited(inner, choosers)
@@ -188,7 +211,7 @@ class Performance(Outer[Any, PerformanceState]):
                 "masked": 1.0 - jnp.mean(sound),
             }
         )
-        return PerformanceState(meta, members, generalist, probe, optimiser, hard, state.count + 1), metrics
+        return PerformanceState(meta, members, generalist, probe, optimiser, hard, dealt, state.count + 1), metrics
 
     def _statistics(self, state: PerformanceState, own: Array, sound: Array) -> Any:
         s = state.meta.statistics
@@ -202,9 +225,11 @@ class Performance(Outer[Any, PerformanceState]):
 
     def _train(
         self, inner: Any, state: PerformanceState, grouped: Lifetime, own: Array, sound: Array, key: Array, key_other: Array
-    ) -> tuple[Array, Any, Any]:
-        """Mean return of members in the tasks given to them; their states, and the generalist's."""
-        p, count = own.shape[1], own.shape[0]
+    ) -> tuple[Array, Task, Any, Any]:
+        """Mean return of members in the tasks given to them; these, member by member; states of members and generalist."""
+        p, count, first = own.shape[1], own.shape[0], self.choosers
+        past = first + p + self.repeats
+        again = jax.tree.map(lambda x: x[:, first + p : past], grouped)  # [B, R]
         value = jnp.mean(own, -1)
         given = assignment(jnp.where(sound[:, None], value, jnp.mean(value)), self.sharpness)  # [B, P]
         given = jnp.where(sound[:, None], given, -1.0)
@@ -213,21 +238,26 @@ class Performance(Outer[Any, PerformanceState]):
 
         def one(_: None, xs: tuple[Any, Array, Array, Array]) -> tuple[None, Any]:
             member, rows, number, key = xs
-            theirs = _of_member(jax.tree.map(lambda x: x[rows, self.choosers + number], grouped), number)
-            return None, self.learner.update(inner.base, member, theirs, key)[0]
+            theirs = jax.tree.map(lambda x: x[rows, first + number], grouped)
+            if self.repeats:
+                own = number * share + jnp.arange(share)
+                more = jax.tree.map(lambda x: x[own].reshape(-1, *x.shape[2:]), again)
+                theirs = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), theirs, more)
+            return None, self.learner.update(inner.base, member, _of_member(theirs, number), key)[0]
 
         def train(_: None) -> tuple[Any, Any]:
             xs = state.members, at, jnp.arange(p), jax.random.split(key, p)
             members = jax.lax.scan(one, None, xs)[1]
             if state.generalist is None:
                 return members, None
-            all_of = jax.tree.map(lambda x: x[:, self.choosers + p :].reshape(-1, *x.shape[2:]), grouped)
+            all_of = jax.tree.map(lambda x: x[:, past:].reshape(-1, *x.shape[2:]), grouped)
             return members, self.learner.update(inner.base, state.generalist, _of_member(all_of, p), key_other)[0]
 
         learns = state.count < self.population * self.updates
         members, generalist = jax.lax.cond(learns, train, lambda _: (state.members, state.generalist), None)
         earned = jnp.take_along_axis(value.T, at, 1)
-        return masked_mean(earned, weight >= 0), members, generalist
+        dealt = jax.tree.map(lambda x: x[:, first][at.reshape(-1)[:count]], grouped.task)
+        return masked_mean(earned, weight >= 0), dealt, members, generalist
 
     def _credited(self, inner: Any, chooser: Lifetime) -> Lifetime:
         """The probe's part of lives, its last reward with all that was earned after it (averaged over streams' own)."""

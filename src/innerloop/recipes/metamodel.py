@@ -35,13 +35,13 @@ _FAMILIES: dict[str, dict[str, Any]] = {  # what departs from the defaults, by f
     },
     "half-cheetah-vel": {
         "episodes": 1,
-        "meta_batch": 32,
-        "updates": 250,
+        "meta_batch": 16,
+        "updates": 200,
         "base": {"normalise_obs": True},
         "prober": {"normalise": True},
         "inner": {"probe": 10, "normalise": True},
         "members": {"lr": 1e-3, "epochs": 8, "discount": 0.97, "gae_lambda": 0.9, "entropy_weight": 0.0},
-        "outer": {"population": 0.8, "fits": 4},
+        "outer": {"population": 0.8, "repeats": 16},
         "held_out": 20,
     },
 }
