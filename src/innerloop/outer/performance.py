@@ -104,8 +104,8 @@ class Performance(Outer[Any, PerformanceState]):
         share = self._share(count, p)
         if self.repeats and share * p != count:
             raise ValueError(
-                f"meta_batch is {count}; with outer.repeats ({self.repeats}) it must be a multiple of {p * self._least}: each of "
-                f"the {p} members is given as many tasks, in whole minibatches."
+                f"meta_batch is {count}; with outer.repeats ({self.repeats}) it must be a multiple of {p * self._least}: each "
+                f"of the {p} members is given as many tasks, in whole minibatches."
             )
         share *= 1 + self.repeats
         lives = jax.eval_shape(lambda e: _of_member(jax.tree.map(lambda x: x[:share], e), 0), example)
