@@ -15,6 +15,7 @@ SAYS = {
     "02_own_recipe": "Bayes-optimal",
     "03_first_policy": "naive",
     "04_host_environment": "after 4 gradient steps",
+    "05_your_environment": "episode 2: balanced",
 }
 
 

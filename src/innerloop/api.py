@@ -7,6 +7,7 @@ the run folder is on disk.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -71,7 +72,7 @@ def train(
     if not isinstance(recipe, str):
         recipe = f"{recipe.__module__}:{recipe.__qualname__}"
     request = {"recipe": recipe, "tasks": tasks, "steps": steps, "file": dict(file or {}), "settings": dict(settings or {})}
-    path = Path(out) if out is not None else _free_name(f"{recipe}-{tasks}".replace(":", "."))
+    path = Path(out) if out is not None else _free_name(re.sub(r"[^\w.-]+", ".", f"{recipe}-{tasks}"))
     several = not isinstance(seed, int)
     seeds = list(seed) if not isinstance(seed, int) else [seed]
     with ExitStack() as stack:

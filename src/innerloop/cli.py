@@ -59,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("recipe", nargs="?", help="a recipe's name, as `innerloop list` has it")
     train.add_argument("--recipe", dest="own", metavar="MODULE:MAKE", help="a recipe of your own: package.module:make")
     train.add_argument("--tasks", help="the task family, as `innerloop list` has it")
+    _own_environment(train)
     train.add_argument("--seed", type=_seeds, default=0, metavar="N|A:B", help="one seed, or a range: several runs")
     train.add_argument("--steps", type=_count, help="environment steps of training (default: the recipe's)")
     train.add_argument("--out", type=Path, help="the run folder (default: a new one in runs/)")
@@ -106,13 +107,20 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--steps", type=_count)
     check.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     check.add_argument("--config", type=Path, metavar="FILE")
-    check.add_argument("--env", metavar="MODULE:MAKE", help="a function that returns a gymnasium.Env")
+    _own_environment(check)
 
     shelf = verbs.add_parser("zoo", help="put a finished run's meta-parameters and recipe on the shelf")
     shelf.add_argument("run", type=Path)
     shelf.add_argument("--name", required=True, help="recipe-family, for example rl2-grid-navi")
     shelf.add_argument("--to", type=Path, default=Path("zoo"), help="the shelf (default: ./zoo)")
     return top
+
+
+def _own_environment(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--env", metavar="MODULE:MAKE", help="in place of --tasks: make(**task) returns a gymnasium.Env")
+    verb.add_argument("--vary", action="append", default=[], metavar="NAME=VALUES", help="arguments: 5:15, 1e-3:1:log or 2,3,4")
+    verb.add_argument("--max-steps", type=_count, help="steps after which an episode is cut (default: by its TimeLimit)")
+    verb.add_argument("--episodes", type=_count, help="episodes in a trial (default: 3)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -156,11 +164,30 @@ def _status(error: Exception) -> int | None:
 def _request(args: argparse.Namespace) -> dict[str, Any]:
     from innerloop.run.settings import ConfigError, parse_settings, read_toml
 
-    recipe = getattr(args, "own", None) or args.recipe
-    if not recipe or not args.tasks:
+    recipe, tasks = getattr(args, "own", None) or args.recipe, args.tasks or _environment(args)
+    if not recipe or not tasks:
         raise ConfigError("give a recipe and --tasks, for example: rl2 --tasks bandit-k5-n10 (see `innerloop list`).")
     file = read_toml(args.config) if args.config else {}
-    return {"recipe": recipe, "tasks": args.tasks, "steps": args.steps, "file": file, "settings": parse_settings(args.set)}
+    return {"recipe": recipe, "tasks": tasks, "steps": args.steps, "file": file, "settings": parse_settings(args.set)}
+
+
+def _environment(args: argparse.Namespace) -> str | None:
+    """The name of the family that --env and its kin come to."""
+    from innerloop.run.settings import ConfigError
+
+    given = [option for option in ("vary", "max_steps", "episodes") if getattr(args, option)]
+    if not args.env:
+        if given:
+            raise ConfigError(
+                f"--{given[0].replace('_', '-')} is about an environment of your own; give --env MODULE:MAKE too."
+            )
+        return None
+    from innerloop.tasks.own import named
+
+    try:
+        return named(args.env, args.vary, {"max-steps": args.max_steps, "episodes": args.episodes})
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -247,21 +274,23 @@ def _list(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from innerloop.requests import furnished, resolve
+    from innerloop.requests import examined, furnished, resolve
+    from innerloop.run.settings import ConfigError
 
-    if args.env:
-        from innerloop.run.settings import ConfigError
-        from innerloop.worlds.check import check_environment
-
-        try:
-            problems = check_environment(args.env)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
-        for problem in problems:
+    name = _environment(args)
+    if name and not args.tasks:
+        found = examined(name)
+        for problem in found.problems:
             print(f"✗ {problem}")
-        print(f"{args.env}: {len(problems)} problem(s)" if problems else f"✓ {args.env} is ready to be adapted to")
-        if not args.recipe:
-            return 1 if problems else 0
+        for remark in found.remarks:
+            print(f"? {remark}")
+        if found.problems:
+            return 1
+        print(f"✓ {args.env} is ready to be adapted to")
+    if not args.recipe:
+        if name:
+            return 0
+        raise ConfigError("give a recipe and --tasks, or --env MODULE:MAKE.")
     recipe, family = furnished(*resolve(_request(args)))
     print(f"✓ {recipe.name} on {family.name}: {recipe.updates} updates of {recipe.interactions:,} environment steps")
     return 0

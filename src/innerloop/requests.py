@@ -6,6 +6,7 @@ Not running it (`api.py`). Nothing here compiles: whatever does not fit is refus
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from innerloop.run.config import Recipe
     from innerloop.tasks.family import Family
+    from innerloop.worlds.check import Findings
 
 
 @contextmanager
@@ -50,9 +52,22 @@ def resolve(request: Mapping[str, Any]) -> tuple[Recipe, Family]:
         return recipe.settled(), family
 
 
+def examined(name: str) -> Findings:
+    """What is wrong with a user's own environment, by the name of its family: some tasks of it are walked."""
+    from innerloop.worlds.check import check_environment
+
+    with asked():
+        from innerloop.tasks import own
+
+        family = own.family(name)
+        return check_environment(family.source, family.corners(), family.max_steps)
+
+
 def furnished(recipe: Recipe, family: Family) -> tuple[Recipe, Family]:
     """With the digest of the histories that the recipe trains on, every byte of them checked; ConfigError where they do not
-    serve. Recipes that train on lives are returned as they are."""
+    serve, or where a user's own environment has a fault. Recipes that train on lives are returned as they are."""
+    if family.name.startswith("env:"):
+        _sound(family.name)
     if not recipe.histories and recipe.outer.offline != "only":
         return recipe, family
     from innerloop.run.train import recorded
@@ -60,6 +75,16 @@ def furnished(recipe: Recipe, family: Family) -> tuple[Recipe, Family]:
     world = recorded(recipe, family, verify=True)
     assert world is not None
     return replace(recipe, digest=world.histories.digest), family
+
+
+def _sound(name: str) -> None:
+    from innerloop.run.settings import ConfigError
+
+    found = examined(name)
+    for remark in found.remarks:
+        logging.getLogger("innerloop").warning("%s", remark)
+    if found.problems:
+        raise ConfigError(f"{name}: {' '.join(found.problems)}")
 
 
 def recover(stored: Mapping[str, Any]) -> tuple[Recipe, Family]:

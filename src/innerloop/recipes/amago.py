@@ -15,7 +15,7 @@ from typing import Any
 from innerloop.core import Plan
 from innerloop.inner.recurrent import Recurrent
 from innerloop.outer.off_policy import OffPolicy
-from innerloop.recipes.presets import preset
+from innerloop.recipes.presets import held_out, preset
 from innerloop.run.config import Recipe
 from innerloop.tasks.family import Family
 
@@ -39,6 +39,6 @@ def make(family: Family, steps: int | None = None) -> Recipe:
         steps=steps or chosen.get("steps", 5_000_000),
         unit=family.unit,
         evaluation=plan,
-        held_out=1000,
+        held_out=held_out(family),
         report_every=10,
     )

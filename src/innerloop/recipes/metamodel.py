@@ -18,7 +18,7 @@ from innerloop.inner.performance_model import PerformanceModel
 from innerloop.inner.recurrent import Recurrent
 from innerloop.outer.performance import Performance
 from innerloop.outer.ppo import PPO
-from innerloop.recipes.presets import preset
+from innerloop.recipes.presets import held_out, preset
 from innerloop.run.config import Recipe
 from innerloop.tasks.family import Family
 
@@ -71,6 +71,6 @@ def make(family: Family, steps: int | None = None) -> Recipe:
         steps=steps or chosen.get("updates", 400) * meta_batch * outer.lives(inner) * plan.interactions,
         unit=family.unit,
         evaluation=plan,
-        held_out=chosen.get("held_out", 1000),
+        held_out=chosen.get("held_out", held_out(family)),
         report_every=10,
     )

@@ -14,7 +14,7 @@ from typing import Any
 from innerloop.core import Plan
 from innerloop.inner.recurrent import Recurrent
 from innerloop.outer.ppo import PPO
-from innerloop.recipes.presets import BY_KEY, preset
+from innerloop.recipes.presets import BY_KEY, held_out, preset
 from innerloop.run.config import Recipe
 from innerloop.tasks.family import Family
 
@@ -51,9 +51,13 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
 }
 
 
+# Environments that are stepped one by one, and whose observations may be of any size.
+_STEPPED: dict[str, Any] = {"meta_batch": 64, "inner": {"normalise": True}, "steps": 2_000_000}
+
+
 def make(family: Family, steps: int | None = None) -> Recipe:
     """RL² on `family`; `steps`: environment steps, if not the family's preset."""
-    chosen = preset(_TRIALS, family.name)
+    chosen = preset(_TRIALS, family.name) or ({} if family.on_device else _STEPPED)
     plan = Plan(chunks=1, steps=family.horizon * family.episodes, streams=1)
     outer = {
         "lr": 3e-3,
@@ -72,6 +76,6 @@ def make(family: Family, steps: int | None = None) -> Recipe:
         steps=steps or chosen.get("steps", 10_000_000),
         unit=family.unit,
         evaluation=plan,
-        held_out=1000,
+        held_out=held_out(family),
         report_every=5,
     )

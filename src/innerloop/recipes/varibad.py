@@ -16,7 +16,7 @@ from innerloop.inner.belief_filter import BeliefFilter
 from innerloop.outer.bonus import Bonus
 from innerloop.outer.ppo import PPO
 from innerloop.outer.varibad import VariBAD
-from innerloop.recipes.presets import preset
+from innerloop.recipes.presets import held_out, preset
 from innerloop.run.config import Recipe
 from innerloop.tasks.family import Family
 
@@ -65,6 +65,6 @@ def make(family: Family, steps: int | None = None) -> Recipe:
         steps=steps or chosen.get("steps", 10_000_000),
         unit=family.unit,
         evaluation=plan,
-        held_out=chosen.get("held_out", 1000),
+        held_out=chosen.get("held_out", held_out(family)),
         report_every=10,
     )

@@ -22,6 +22,7 @@ def parse_settings(items: Iterable[str]) -> dict[str, Any]:
         name, equals, text = item.partition("=")
         if not equals or not name.strip():
             raise ConfigError(f"--set takes NAME=VALUE, for example outer.lr=3e-4; given: {item!r}.")
+        text = {"True": "true", "False": "false"}.get(text.strip(), text)  # as Python has them
         try:
             out[name.strip()] = tomllib.loads(f"x = {text}")["x"]
         except tomllib.TOMLDecodeError:

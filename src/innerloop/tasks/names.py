@@ -9,7 +9,7 @@ import difflib
 import importlib
 import re
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def family(name: str, **params: Any) -> Family:
 
     Args:
         name: one of `names()`, with numbers in place of {K} and {N}; "shown:NAME" is the family with its task shown;
+            "env:package.module:make?…" is a Gymnasium environment of one's own and what varies (`tasks/own.py`);
             "package.module:make" is a family of one's own, which bears just that name, so that a run finds it again.
         params: further fields of the family.
 
@@ -95,6 +96,10 @@ def family(name: str, **params: Any) -> Family:
         from innerloop.tasks.shown import Shown
 
         return Shown(family(name.removeprefix("shown:"), **params))
+    if name.startswith("env:"):
+        from innerloop.tasks import own
+
+        return replace(own.family(name), **params)
     if ":" in name:
         return _own(name, params)
     for entry in _ENTRIES:
@@ -104,7 +109,7 @@ def family(name: str, **params: Any) -> Family:
             given = {field: int(number) for field, number in match.groupdict().items() if number}
             _check(name, params, [f.name for f in fields(kind) if f.init and f.name not in given])
             return kind(**given, **params)
-    accepted = ", ".join([*names(), "or package.module:make"])
+    accepted = ", ".join([*names(), "env:package.module:make", "or package.module:make"])
     raise ValueError(f"unknown task family {name!r}; accepted: {accepted}{_nearest(name, examples())}")
 
 

@@ -1,78 +1,159 @@
 """Walk a user's environment before anything compiles, and say in plain words what is wrong with it.
 
-Not Gymnasium's own checker, which this calls first: this looks for what spoils adaptation.
+Not Gymnasium's own checker: this looks for what spoils adaptation, and steps the environment in several tasks to find it.
 """
 
 from __future__ import annotations
 
-import importlib
-import sys
+import itertools
 import warnings
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
 
+from innerloop.tasks.switching import Acting, maker, plain
+
 LIMIT = 10_000  # steps after which an episode counts as endless
-WALKS = 2  # episodes walked with random actions
+SEEDS = (0, 1, 0)  # of the episodes walked in one environment; the last must repeat the first
 
 
-def make_from(name: str) -> Any:
-    """The function behind "package.module:make"; ValueError where there is none."""
-    module, colon, attribute = name.partition(":")
-    if not colon:
-        raise ValueError(f"--env takes package.module:make; given {name!r}.")
-    sys.path.insert(0, "")
+class Findings(NamedTuple):
+    """What was found: `problems` spoil training, `remarks` may be as they should."""
+
+    problems: list[str]
+    remarks: list[str]
+
+
+class _Wrong(Exception):
+    """A problem, in words."""
+
+
+Rows = list[tuple[np.ndarray, ...]]
+
+
+def check_environment(source: str, tasks: Sequence[dict[str, Any]] = ({},), limit: int = 0) -> Findings:
+    """Walk the environments that "package.module:make" makes for some tasks.
+
+    Args:
+        tasks: arguments of `make`, of one task each; the more they differ, the better.
+        limit: steps after which episodes are cut; 0: they end by themselves.
+
+    Raises:
+        ValueError: `source` cannot be imported.
+    """
+    make = maker(source)
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"--env {name!r} cannot be imported: {error}.") from None
-    finally:
-        sys.path.remove("")
+        spaces, traces = {}, {}
+        for number, task in enumerate(tasks):
+            env = _made(make, source, task)
+            try:
+                spaces[number] = _spaces(env)
+                traces[number] = _walked(env, limit, SEEDS)
+            finally:
+                env.close()
+            again = _made(make, source, task)
+            try:
+                _repeatable(traces[number], _walked(again, limit, SEEDS[:1]), task)
+            finally:
+                again.close()
+        return Findings([], _alike(tasks, spaces, traces))
+    except _Wrong as wrong:
+        return Findings([str(wrong)], [])
 
 
-def check_environment(name: str) -> list[str]:
-    """What is wrong with the environment that "package.module:make" makes; empty where nothing is."""
-    make = make_from(name)
+def _call(task: dict[str, Any]) -> str:
+    return f"make({', '.join(f'{name}={value!r}' for name, value in task.items())})"
+
+
+def _made(make: Any, source: str, task: dict[str, Any]) -> Any:
+    if not callable(make):
+        raise _Wrong(f"{source} is {make!r:.80}; it must be a function that returns a gymnasium.Env.")
     try:
-        env = make()
+        env = make(**task)
+    except TypeError as error:
+        known = "its arguments are those that --vary, or `varies` or `tasks` of the function, name"
+        raise _Wrong(f"{_call(task)} raised TypeError: {error}; {known}.") from None
     except Exception as error:
-        return [f"{name}() raised {type(error).__name__}: {error}. It must return a gymnasium.Env without arguments."]
+        raise _Wrong(f"{_call(task)} raised {type(error).__name__}: {error}.") from None
     if not isinstance(env, gymnasium.Env):
-        return [f"{name}() returned {type(env).__name__}; it must return a gymnasium.Env."]
+        raise _Wrong(f"{_call(task)} returned {type(env).__name__}; it must return a gymnasium.Env.")
+    return env
+
+
+def _spaces(env: Any) -> tuple[Any, Any]:
+    found = []
+    for name, read in (("observation_space", plain), ("action_space", Acting)):
+        space = getattr(env, name, None)
+        if not isinstance(space, gymnasium.Space):
+            raise _Wrong(f"{name} is {space!r:.80}; it must be a gymnasium.Space.")
+        try:
+            read(space)
+        except ValueError as error:
+            raise _Wrong(str(error)) from None
+        found.append(space)
+    return found[0], found[1]
+
+
+def _walked(env: Any, limit: int, seeds: Sequence[int]) -> list[Rows]:
+    """An episode of random actions for each seed, the same actions for the same seed."""
+    episodes = []
+    for seed in seeds:
+        env.action_space.seed(seed)
+        episodes.append(_episode(env, seed, limit))
+    return episodes
+
+
+def _episode(env: Any, seed: int, limit: int) -> Rows:
     try:
-        return _spaces(env) or _walk(env)
-    finally:
-        env.close()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            answer = env.reset(seed=seed)
+    except Exception as error:
+        raise _Wrong(f"reset(seed={seed}) raised {type(error).__name__}: {error}.") from None
+    if not (isinstance(answer, tuple) and len(answer) == 2):
+        raise _Wrong("reset() must return (observation, info).")
+    rows = [_observed(env.observation_space, answer[0], "after reset")]
+    for step in range(limit or LIMIT):
+        action = env.action_space.sample()
+        try:
+            answer = env.step(action)
+        except Exception as error:
+            raise _Wrong(f"step({action!r}) raised {type(error).__name__}: {error}, at step {step}.") from None
+        if not (isinstance(answer, tuple) and len(answer) == 5):
+            raise _Wrong("step() must return (observation, reward, terminated, truncated, info).")
+        obs, reward, terminated, truncated, _ = answer
+        seen = _observed(env.observation_space, obs, f"at step {step}")
+        if reward is None or np.shape(reward) != ():
+            raise _Wrong(f"the reward at step {step} is {reward!r:.80}; it must be one number.")
+        if not np.isfinite(float(reward)):
+            raise _Wrong(f"the reward at step {step} is {reward!r:.80}; it must be finite.")
+        if not all(isinstance(flag, (bool, np.bool_)) for flag in (terminated, truncated)):
+            raise _Wrong(f"terminated and truncated at step {step} are {terminated!r} and {truncated!r}; both must be bool.")
+        rows.append((*seen, np.asarray(float(reward))))
+        if terminated or truncated:
+            return rows
+    if limit:
+        return rows
+    raise _Wrong(
+        f"the episode of seed {seed} has not ended after {LIMIT:,} steps of random actions; give --max-steps, or wrap the "
+        "environment in gymnasium.wrappers.TimeLimit."
+    )
 
 
-def _spaces(env: gymnasium.Env) -> list[str]:
-    problems = []
-    action = getattr(env, "action_space", None)
-    if not isinstance(action, (gymnasium.spaces.Discrete, gymnasium.spaces.Box)):
-        problems.append(f"action_space is {action}; accepted are Discrete and Box.")
-    elif isinstance(action, gymnasium.spaces.Box) and not np.all(np.isfinite([action.low, action.high])):
-        problems.append("action_space is an unbounded Box; give finite bounds, so that actions can be clipped to them.")
-    if isinstance(action, gymnasium.spaces.Discrete) and action.start != 0:
-        problems.append(f"action_space begins at {action.start}; actions must count from 0.")
-    if not isinstance(getattr(env, "observation_space", None), gymnasium.Space):
-        problems.append("observation_space is missing.")
-    return problems
-
-
-def _fault(space: gymnasium.Space, obs: Any, where: str) -> list[str]:
-    for leaf in _leaves(obs):
-        array = np.asarray(leaf)
-        if array.dtype == object:
-            return [f"the observation {where} holds {leaf!r}, which is no array."]
-        if not np.all(np.isfinite(array)):
-            return [f"the observation {where} holds NaN or infinity."]
+def _observed(space: Any, obs: Any, where: str) -> tuple[np.ndarray, ...]:
+    """Copies of an observation's arrays, which must be sound."""
+    leaves = [np.array(leaf) for leaf in _leaves(obs)]
+    for leaf in leaves:
+        if leaf.dtype == object:
+            raise _Wrong(f"the observation {where} holds {leaf!r:.80}, which is no array of numbers.")
+        if leaf.dtype.kind in "fc" and not np.all(np.isfinite(leaf)):
+            raise _Wrong(f"the observation {where} holds NaN or infinity.")
     if not space.contains(obs):
-        given = (
-            f"shape {np.shape(obs)}, dtype {getattr(np.asarray(obs), 'dtype', '?')}" if not isinstance(obs, dict) else "a dict"
-        )
-        return [f"the observation {where} ({given}) lies outside observation_space {space}."]
-    return []
+        given = "a dict" if isinstance(obs, dict) else f"shape {np.shape(obs)}, dtype {np.asarray(obs).dtype}"
+        raise _Wrong(f"the observation {where} ({given}) lies outside observation_space {space}.")
+    return tuple(leaves)
 
 
 def _leaves(obs: Any) -> list[Any]:
@@ -81,56 +162,37 @@ def _leaves(obs: Any) -> list[Any]:
     return [leaf for item in obs for leaf in _leaves(item)] if isinstance(obs, tuple) else [obs]
 
 
-def _walk(env: gymnasium.Env) -> list[str]:
-    """Random episodes, twice from the same seeds: what they show must be sound, and the same."""
-    traces, problems = [], []
-    for _ in range(2):
-        trace: list[Any] = []
-        env.action_space.seed(0)
-        for episode in range(WALKS):
-            problems = _episode(env, episode, trace)
-            if problems:
-                return problems
-        traces.append(trace)
-    for i, (one, two) in enumerate(zip(*traces, strict=False)):
-        if not np.array_equal(np.asarray(one), np.asarray(two)):
-            return [
-                f"two walks with the same seeds and actions differ at row {i}: there is randomness outside reset(seed=…). "
-                "Draw from self.np_random alone, or runs cannot be reproduced."
-            ]
-    return problems
+def _same(one: Rows, two: Rows) -> bool:
+    return len(one) == len(two) and all(
+        len(a) == len(b) and all(map(np.array_equal, a, b)) for a, b in zip(one, two, strict=True)
+    )
 
 
-def _episode(env: gymnasium.Env, seed: int, trace: list[Any]) -> list[str]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            answer = env.reset(seed=seed)
-    except Exception as error:
-        return [f"reset(seed={seed}) raised {type(error).__name__}: {error}."]
-    if not (isinstance(answer, tuple) and len(answer) == 2):
-        return ["reset() must return (observation, info)."]
-    problems = _fault(env.observation_space, answer[0], "after reset")
-    for step in range(LIMIT):
-        if problems:
-            return problems
-        action = env.action_space.sample()
-        try:
-            answer = env.step(action)
-        except Exception as error:
-            return [f"step({action!r}) raised {type(error).__name__}: {error}, at step {step}."]
-        if not (isinstance(answer, tuple) and len(answer) == 5):
-            return ["step() must return (observation, reward, terminated, truncated, info)."]
-        obs, reward, terminated, truncated, _ = answer
-        problems = _fault(env.observation_space, obs, f"at step {step}")
-        if np.ndim(reward) != 0 or not np.isfinite(float(reward)):
-            problems.append(f"the reward at step {step} is {reward!r}; it must be one finite number.")
-        if not all(isinstance(flag, (bool, np.bool_)) for flag in (terminated, truncated)):
-            problems.append(f"terminated and truncated at step {step} are {terminated!r} and {truncated!r}; both must be bool.")
-        trace += [*(np.asarray(leaf) for leaf in _leaves(obs)), float(reward)] if not problems else []
-        if terminated or truncated:
-            return problems
-    return [
-        f"the episode of seed {seed} has not ended after {LIMIT} steps of random actions; wrap the environment in "
-        "gymnasium.wrappers.TimeLimit."
-    ]
+def _repeatable(walk: list[Rows], again: list[Rows], task: dict[str, Any]) -> None:
+    if not _same(walk[0], again[0]):
+        raise _Wrong(
+            "two environments of the same task, reset with the same seed and given the same actions, went different ways: "
+            "there is randomness outside reset(seed=…). Draw from self.np_random alone, or runs cannot be reproduced."
+        )
+    if not _same(walk[0], walk[-1]):
+        of = f" (its task was {_call(task)})" if task else ""
+        raise _Wrong(
+            "an episode with the same seed and actions went another way after other episodes: reset() forgets something, its "
+            f"task perhaps, or leaves something over{of}."
+        )
+
+
+def _alike(tasks: Sequence[dict[str, Any]], spaces: dict[int, Any], traces: dict[int, list[Rows]]) -> list[str]:
+    """Problems and remarks about tasks beside each other."""
+    for i, j in itertools.combinations(range(len(tasks)), 2):
+        if spaces[i] != spaces[j]:
+            raise _Wrong(
+                f"{_call(tasks[i])} has the spaces {spaces[i]}, and {_call(tasks[j])} {spaces[j]}; all tasks must share them."
+            )
+    if len(tasks) > 1 and all(_same(a, b) for one in traces.values() for a, b in zip(traces[0], one, strict=True)):
+        walked = f"{len(set(SEEDS))} episodes of random actions"
+        return [
+            f"nothing that an agent sees or earns differed between {len(tasks)} tasks in {walked}. Where rewards are rare that "
+            "may be right; else make() or reset() drops the task."
+        ]
+    return []
