@@ -31,7 +31,7 @@ _FAMILIES: dict[str, dict[str, Any]] = {  # what departs from the defaults, by f
         "inner": {"probe": 15, "switch": "episode"},
         "probe": {"entropy_weight": 0.05},
         "outer": {"choosers": 8},
-        "updates": 600,
+        "updates": 400,
     },
     "half-cheetah-vel": {
         "episodes": 1,
