@@ -44,6 +44,11 @@ RECIPES = {  # name: (module, one line)
         "innerloop.recipes.metamodel_maml",
         "MetaModel over MAML: choose the parameters that gradient steps begin at",
     ),
+    "lpg": ("innerloop.recipes.lpg", "LPG: the update rule itself is learned, through the steps of agents that it trains"),
+    "self-tuned": (
+        "innerloop.recipes.self_tuned",
+        "an actor-critic that tunes its discount, λ, entropy weight and step size by meta-gradients",
+    ),
     "multitask": ("innerloop.recipes.multitask", "multi-task TRPO, then fine-tuning by policy gradient; a control"),
     "promp": ("innerloop.recipes.promp", "ProMP: clipped steps with a KL penalty before adaptation; LVC inside"),
 }
@@ -85,17 +90,23 @@ def unadapted(recipe: Recipe) -> Inner:
     inner = recipe.inner.with_plan(recipe.evaluation)
     if inner.population:
         return inner.rivals()["single-best"]
-    if recipe.unit == "gradient step":
+    if recipe.unit == "gradient step" or recipe.evaluation.chunks > 1:  # it learns from chunks
         return Forgetful(inner, "never")
     return Forgetful(inner, recipe.unit)
 
 
 def from_scratch(recipe: Recipe, family: Family) -> Inner:
-    """A policy with random parameters, trained in the test task alone by policy gradient with the same interaction."""
+    """A policy with random parameters, trained in the test task alone with the same interaction: by policy gradient, or beside
+    inners that learn from random parameters themselves by actor-critic."""
     from innerloop.core import Plan
     from innerloop.inner.gradient import Gradient
+    from innerloop.inner.learned_rule import LearnedRule
+    from innerloop.inner.self_tuned import SelfTuned
 
     plan = recipe.evaluation
+    if isinstance(recipe.inner, (LearnedRule, SelfTuned)):
+        mine = recipe.inner
+        return SelfTuned(plan, family.spaces, mine.hidden, mine.activation, tunes=(), discount=mine.discount)
     if isinstance(recipe.inner, Gradient):
         plain = {"adapts": "all", "context": 0, "rates": "fixed", "inherits": False}
         return replace(recipe.inner.with_plan(plan), **plain)

@@ -214,6 +214,15 @@ class Inner(eqx.Module, Generic[Meta, Fast]):
         belief [N, Z] that it drew from. Differentiable in meta. Default: None, nothing is inferred from sets."""
         return None
 
+    def cost(self, fast: Fast) -> Array | None:
+        """What an agent has done since it was born that training holds against it, summed over its calls of `learn` and
+        weighed; a scalar, differentiable through `replay`. Default: None, nothing."""
+        return None
+
+    def readings(self, meta: Meta) -> dict[str, Array]:
+        """Numbers among the meta-parameters that mean something by themselves, for the log; scalars. Default: none."""
+        return {}
+
     @property
     def population(self) -> int:
         """How many inner models it chooses among. Default: 0, it is one."""
@@ -256,6 +265,15 @@ class Outer(eqx.Module, Generic[Meta, S]):
         """Which leaves of the meta that `propose` returns are one for each task, as vmap's `in_axes` says it: 0 (all; a
         population), or a tree with 0 for these and None for the shared ones. Default: None, one meta for all."""
         return None
+
+    def goes_on(self, state: S) -> tuple[Cursor, Array] | None:
+        """Where the lives of the next batch go on, leaves [B, ...], and which of them begin anew, bool [B]. Default: None, all
+        of them begin anew. Lives that go on are lived to the end of their last chunk, and `learn` from it."""
+        return None
+
+    def lived(self, state: S, end: Cursor) -> S:
+        """Where the lives ended that `state` has been updated on. Default: unchanged."""
+        return state
 
     @property
     def offline(self) -> str:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from innerloop.core import Lifetime, Metrics, Task, World, select
+from innerloop.core import Cursor, Lifetime, Metrics, Task, World, select
 from innerloop.evaluate.adaptation import episodes_in, unit_returns
 from innerloop.run.config import Recipe
 from innerloop.run.tensors import strong
@@ -75,14 +75,21 @@ class Trainer:
         key = jax.random.fold_in(jax.random.wrap_key_data(carried.key), carried.branch)
         return list(jax.random.split(jax.random.fold_in(key, carried.iteration), 4))
 
+    def _live(self, outer: Any, metas: Any, tasks: Task, key: Array) -> tuple[Lifetime, Cursor]:
+        onward = self.recipe.outer.goes_on(outer)
+        cursor, fresh = (None, True) if onward is None else onward
+        options = {"learn_last": onward is not None, "metas": self.each}
+        return self.world.live(self.actor, metas, tasks, key, cursor, fresh, **options)
+
     def _draw(self, carried: Carried) -> tuple[Any, Task, Array, Array]:
         key_tasks, key_propose, key_live, key_update = self._keys(carried)
         tasks = self.family.sample(key_tasks, self.recipe.meta_batch)
         metas, tasks = self.recipe.outer.propose(carried.outer, tasks, key_propose)
         return metas, tasks, key_live, key_update
 
-    def _learn(self, carried: Carried, lives: Lifetime, key: Array) -> tuple[Carried, Metrics]:
+    def _learn(self, carried: Carried, lives: Lifetime, end: Cursor, key: Array) -> tuple[Carried, Metrics]:
         new, metrics = self.recipe.outer.update(self.recipe.inner, carried.outer, lives, key)
+        new = self.recipe.outer.lived(new, end)
         bad = metrics["masked"]
         good = _finite(new) & (bad <= max(MASKED_AT_MOST, 1.5 / self.recipe.meta_batch)) & (bad < 1.0)
         episodes = episodes_in(self.actor.plan, self.family)
@@ -102,8 +109,7 @@ class Trainer:
         @jax.jit
         def update(carried: Carried) -> tuple[Carried, Metrics]:
             metas, tasks, key_live, key_update = self._draw(carried)
-            lives, _ = self.world.live(self.actor, metas, tasks, key_live, learn_last=False, metas=self.each)
-            return self._learn(carried, lives, key_update)
+            return self._learn(carried, *self._live(carried.outer, metas, tasks, key_live), key_update)
 
         def iterate(carried: Carried, phase: Phase) -> tuple[Carried, Metrics]:
             with phase(1, 2, 3):  # compiled as one
@@ -118,8 +124,8 @@ class Trainer:
             with phase(1):
                 metas, tasks, key_live, key_update = draw(carried)
             with phase(2):
-                lives, _ = self.world.live(self.actor, metas, tasks, key_live, learn_last=False, metas=self.each)
+                lives, end = self._live(carried.outer, metas, tasks, key_live)
             with phase(3):
-                return jax.block_until_ready(learn(carried, lives, key_update))
+                return jax.block_until_ready(learn(carried, lives, end, key_update))
 
         return iterate
