@@ -220,7 +220,7 @@ class MetaGradient(Outer[Any, MetaGradientState]):
         critic, critic_optimiser = select(over | ~unlearned, new, (critic, critic_optimiser))
         span = jnp.where(over, self._spans(key_span, count, max(self.lifetime // 2, 1)), state.span)
         metrics |= {"gradient": optax.tree.norm(gradient), "masked": jnp.mean(bad), "reborn": jnp.mean(over)}
-        metrics |= {"reward": masked_mean(lives.chunks.reward, lives.chunks.mask)} | inner.readings(meta)
+        metrics |= inner.readings(meta)
         return state._replace(
             meta=meta,
             optimiser=optimiser,
