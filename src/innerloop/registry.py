@@ -45,6 +45,8 @@ RECIPES = {  # name: (module, one line)
         "MetaModel over MAML: choose the parameters that gradient steps begin at",
     ),
     "lpg": ("innerloop.recipes.lpg", "LPG: the update rule itself is learned, through the steps of agents that it trains"),
+    "lpg-es": ("innerloop.recipes.lpg_es", "LPG's rule by evolution, over segments of agents' lives"),
+    "es-maml": ("innerloop.recipes.es_maml", "ES-MAML: MAML's parameters by evolution, with no second derivative"),
     "self-tuned": (
         "innerloop.recipes.self_tuned",
         "an actor-critic that tunes its discount, λ, entropy weight and step size by meta-gradients",

@@ -32,7 +32,7 @@ PLAN = Plan(chunks=2, steps=6, streams=2)
 # Any field of these names, wherever it stands. Memories of other kinds are tested beside them (tests/inner/test_memories.py):
 # a window as long as the life is another one in half of it, and their norms are in float32 always.
 SMALL = {"width": 8, "hidden": (8, 8), "minibatches": 2, "epochs": 2, "memory": "gru", "layers": 1}
-SMALL |= {"capacity": 8, "batch": 4, "replays": 2, "bins": 5, "ensemble": 2, "members": 2}
+SMALL |= {"capacity": 8, "batch": 4, "replays": 2, "bins": 5, "ensemble": 2, "members": 2, "population": 4}
 
 
 @dataclass(frozen=True)

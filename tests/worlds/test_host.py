@@ -125,3 +125,13 @@ def test_world_of_chooses_by_the_family():
     assert isinstance(world_of(HostWalk(), workers=0), HostWorld) and not world_of(HostWalk(), workers=0).jittable
     with pytest.raises(ValueError, match="workers is -1"):
         world_of(HostWalk(), workers=-1)
+
+
+def test_lives_may_share_their_luck(world):
+    inner, meta = setup(Plan(2, 10, 3))
+    w = world(HostWalk(), workers=0)
+    keys = jnp.repeat(jax.random.split(jax.random.key(1), 2), 2)
+    lives, _ = w.live(inner, meta, walks([1.0, 1.0, 2.0, 2.0], noise=0.5), keys)
+    reward = np.asarray(lives.chunks.reward)
+    np.testing.assert_array_equal(reward[0], reward[1])
+    np.testing.assert_array_equal(reward[2], reward[3])

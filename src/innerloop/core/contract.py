@@ -266,6 +266,11 @@ class Outer(eqx.Module, Generic[Meta, S]):
         population), or a tree with 0 for these and None for the shared ones. Default: None, one meta for all."""
         return None
 
+    def keys(self, key: Array, count: int) -> Array:
+        """The random numbers of `count` lives: a key for each, which lives that are compared may share. Default: `key`, which
+        worlds split."""
+        return key
+
     def goes_on(self, state: S) -> tuple[Cursor, Array] | None:
         """Where the lives of the next batch go on, leaves [B, ...], and which of them begin anew, bool [B]. Default: None, all
         of them begin anew. Lives that go on are lived to the end of their last chunk, and `learn` from it."""
@@ -357,7 +362,7 @@ class World(Protocol):
     def live(
         self, inner: Inner[Any, Any], meta: Any, tasks: Task, key: Array, cursor: Any = None, fresh: Any = True, **options: Any
     ) -> tuple[Lifetime, Cursor]:
-        """One life in each of the tasks [B]; keys are split per task."""
+        """One life in each of the tasks [B]; `key`: one, to be split, or [B]."""
         ...
 
     def close(self) -> None: ...

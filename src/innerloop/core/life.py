@@ -27,6 +27,12 @@ def life_keys(key: Array, plan: Plan) -> tuple[Array, Array]:
     return key_begin, jax.random.split(key_learn, plan.chunks)
 
 
+def each_key(key: Array, count: int) -> Array:
+    """A key for each of `count` lives: those given, [count], or one that is split."""
+    single = 0 if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else 1
+    return key if key.ndim > single else jax.random.split(key, count)
+
+
 def birth(spaces: Spaces, obs: Any, streams: int) -> Step:
     """The first step of a life: nothing lies behind it."""
     no, yes = jnp.zeros(streams, bool), jnp.ones(streams, bool)

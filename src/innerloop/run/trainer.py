@@ -79,7 +79,8 @@ class Trainer:
         onward = self.recipe.outer.goes_on(outer)
         cursor, fresh = (None, True) if onward is None else onward
         options = {"learn_last": onward is not None, "metas": self.each}
-        return self.world.live(self.actor, metas, tasks, key, cursor, fresh, **options)
+        keys = self.recipe.outer.keys(key, tasks.index.shape[0])
+        return self.world.live(self.actor, metas, tasks, keys, cursor, fresh, **options)
 
     def _draw(self, carried: Carried) -> tuple[Any, Task, Array, Array]:
         key_tasks, key_propose, key_live, key_update = self._keys(carried)

@@ -17,6 +17,7 @@ from gymnasium.vector import AutoresetMode
 from jax import Array
 
 from innerloop.core import Box, Chunk, Cursor, Discrete, Inner, Lifetime, Plan, Step, Task
+from innerloop.core.life import each_key
 from innerloop.worlds.bench import Layout
 from innerloop.worlds.boundary import Leaf, transition
 from innerloop.worlds.faults import Fault, Ledger
@@ -105,7 +106,7 @@ class CrewWorld(ABC):
         plan = inner.plan
         count = int(jax.tree.leaves(tasks)[0].shape[0])
         policy = self._policy(inner, metas, stochastic, key)
-        key_inner, keys_learn, key_begin, action_keys, reset_keys = policy.keys(jax.random.split(key, count))
+        key_inner, keys_learn, key_begin, action_keys, reset_keys = policy.keys(each_key(key, count))
         fast = policy.begin(meta, key_begin)
         action_keys = np.asarray(action_keys)
         slots = self._slots(tasks, plan)

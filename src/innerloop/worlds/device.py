@@ -11,6 +11,7 @@ import jax
 from jax import Array
 
 from innerloop.core import Cursor, Inner, Lifetime, Task, live
+from innerloop.core.life import each_key
 
 
 class DeviceWorld:
@@ -39,6 +40,7 @@ class DeviceWorld:
 
         Args:
             meta: shared by all tasks, but for the leaves that `metas` (as `in_axes` of vmap) says are [B, ...], one for each.
+            key: one, to be split, or one for each of the tasks [B].
             cursor: where an earlier segment of the same lives ended, leaves [B, ...].
             fresh: bool scalar, or [B]: begin anew in spite of `cursor`.
         """
@@ -47,9 +49,9 @@ class DeviceWorld:
             options = {"learn_last": learn_last, "stochastic": stochastic}
             return live(inner, self.tasks, self.tasks.spaces, meta, task, key, cursor, fresh, **options)
 
-        count = jax.tree.leaves(tasks)[0].shape[0]
+        keys = each_key(key, tasks.index.shape[0])
         axes = (metas, 0, 0, 0, 0 if jax.numpy.ndim(fresh) else None)
-        return jax.vmap(one, axes)(meta, tasks, jax.random.split(key, count), cursor, fresh)
+        return jax.vmap(one, axes)(meta, tasks, keys, cursor, fresh)
 
     def close(self) -> None:
         """Nothing to release."""
