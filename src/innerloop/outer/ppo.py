@@ -1,4 +1,5 @@
-"""PPO over whole trials (Schulman et al. 2017, as RL² uses it): the policy gradient runs back through the memory.
+"""PPO over whole trials (Schulman et al. 2017, as RL² uses it), or DPO in its place (Lu et al. 2022, arXiv 2210.05639): the
+policy gradient runs back through the memory.
 
 Not for lives whose episodes are separate problems: advantages run across episode ends and stop at the trial's end only.
 """
@@ -14,10 +15,12 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from innerloop.core import Inner, Lifetime, Metrics, Outer, TaskDistribution, replay, select
-from innerloop.equations.clipping import clipped_surrogate
+from innerloop.core import Inner, Lifetime, Metrics, Outer, TaskDistribution, accept, replay, select
+from innerloop.equations.clipping import clipped_surrogate, discovered_surrogate
 from innerloop.equations.returns import discounted_returns, gae, masked_mean, standardise
 from innerloop.outer.gradients import mean_gradient
+
+SURROGATES = ("ppo", "dpo")
 
 
 class ReturnScale(NamedTuple):
@@ -46,6 +49,7 @@ class PPO(Outer[Any, PPOState]):
     epochs: int = eqx.field(static=True, default=4)
     minibatches: int = eqx.field(static=True, default=4)
     clip: float = eqx.field(static=True, default=0.2)
+    surrogate: str = eqx.field(static=True, default="ppo")  # or "dpo", discovered policy optimisation, which has no clip
     discount: float = eqx.field(static=True, default=0.99)  # RL²: 0.99; acts across the episodes of a trial
     gae_lambda: float = eqx.field(static=True, default=0.3)  # RL²: 0.3
     value_weight: float = eqx.field(static=True, default=0.5)
@@ -63,6 +67,14 @@ class PPO(Outer[Any, PPOState]):
                 "whole tasks."
             )
         return replace(self, updates=updates) if self.anneal or self.anneal_entropy else self
+
+    def check(self, inner: Inner[Any, Any]) -> None:
+        accept("outer.surrogate", self.surrogate, SURROGATES)
+
+    def _surrogate(self, log_ratio: Array, advantage: Array) -> Array:
+        if self.surrogate == "dpo":
+            return discovered_surrogate(log_ratio, advantage)
+        return clipped_surrogate(log_ratio, advantage, self.clip)
 
     def _optimiser(self) -> optax.GradientTransformation:
         rate = self.lr
@@ -136,7 +148,7 @@ class PPO(Outer[Any, PPOState]):
             m = life.chunks.mask
             a, g = a.reshape(m.shape), g.reshape(m.shape)
             log_ratio = decision.dist.log_prob(life.chunks.action) - life.chunks.log_prob
-            policy = masked_mean(clipped_surrogate(log_ratio, a, self.clip), m)
+            policy = masked_mean(self._surrogate(log_ratio, a), m)
             value = 0.5 * masked_mean((decision.value - g) ** 2, m)
             entropy = masked_mean(decision.dist.entropy(), m)
             kl = masked_mean(jnp.expm1(log_ratio) - log_ratio, m)

@@ -63,6 +63,7 @@ class VariBAD(Outer[Any, VariBADState]):
                 "BeliefFilter."
             )
         self.policy.check(inner)
+        self.policy.check(inner)
         self.bonus.check()
 
     def planned(self, updates: int, meta_batch: int) -> VariBAD:
