@@ -79,6 +79,14 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--workers", type=int, help="processes for host environments (default: the recipe's)")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
+    chart = verbs.add_parser("map", help="how adapted agents lie beside each other, and what they earn in each other's tasks")
+    chart.add_argument("run", help="a run folder, a folder of seeds, or zoo:NAME")
+    chart.add_argument("--tasks", type=_count, default=100, help="held-out tasks to map (default: 100)")
+    chart.add_argument("--shown", type=_count, default=16, help="of these, in the transfer matrix (default: 16)")
+    chart.add_argument("--seed", type=int, default=0, help="which tasks (default: 0)")
+    chart.add_argument("--split", choices=("train", "validation", "test"), default="test")
+    chart.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
     record = verbs.add_parser(
         "record",
         help="record learning histories to train on",
@@ -228,6 +236,18 @@ def _evaluate(args: argparse.Namespace) -> None:
     from innerloop.evaluate.table import show
 
     show(result)
+
+
+def _map(args: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from innerloop.evaluate.page.task_map import said
+    from innerloop.evaluation import task_map
+
+    options = {name: getattr(args, name) for name in ("tasks", "shown", "seed", "split")}
+    with Console(stderr=True).status("adapting to held-out tasks, and trying each agent in the others'"):
+        found = task_map(args.run, **options)
+    print(json.dumps(found, allow_nan=False) if args.json else said(found))
 
 
 def _record(args: argparse.Namespace) -> None:

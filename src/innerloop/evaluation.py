@@ -138,6 +138,40 @@ def evaluate(
     return result
 
 
+def task_map(path: str | Path, *, tasks: int = 100, shown: int = 16, seed: int = 0, split: str = "test") -> dict[str, Any]:
+    """How adapted agents lie beside each other, and what they earn in each other's tasks.
+
+    Args:
+        path: a run folder, a folder of seeds (its first one), or "zoo:NAME".
+        tasks: held-out tasks to map; `shown`: how many of them to try each other's agents in.
+
+    Returns:
+        {"tasks", "numbers" (that an agent consists of), "places" [tasks, 2], "variance" along both axes, "params" [tasks, P],
+        "structure" {"rank_correlation", "nearest", "any", "best"}, "transfer" {"tasks", "returns" [shown, shown]: row, adapted
+        in; column, acts in for an episode; "own", "others", "unadapted"}}. Also written to map.json in a run's folder, where
+        `innerloop report` finds it.
+    """
+    from innerloop.evaluate import task_map as maps
+
+    folder = locate(path)
+    one = folder if (folder / "weights").is_dir() else members(folder)[0].path
+    recipe, family, meta, _ = load(one)
+    if not 3 <= shown <= tasks:
+        raise ConfigError(f"--tasks {tasks} --shown {shown}: a map takes 3 tasks at least, and shows no more than it has.")
+    family = family.split(split)
+    world = world_of(family, workers=recipe.workers)
+    try:
+        inner = recipe.inner.with_plan(recipe.evaluation)
+        found = maps.task_map(inner, meta, family, world, tasks, shown, jax.random.key(seed))
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    finally:
+        world.close()
+    found = {"run": str(path), "recipe": recipe.name, "family": family.name, "split": split, "seed": seed} | found
+    _keep(folder / "map.json", found)
+    return found
+
+
 def _other(family: Family, name: str) -> Family:
     """Another family, where the agent can live too."""
     other = names.family(name)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 
 from innerloop.core import Decision, Inner, Plan, Spaces
@@ -44,3 +45,10 @@ class Frozen(Inner[tuple[Any, Any], Any]):
 
     def decide(self, meta: tuple[Any, Any], fast: Any, obs: Any) -> Decision:
         return self.inner.decide(meta[0], fast, obs)
+
+
+class Carried(Frozen):
+    """The same agent in the middle of a life: whatever begins, it remembers what it has met before."""
+
+    def observe(self, meta: tuple[Any, Any], fast: Any, step: Any) -> Any:
+        return super().observe(meta, fast, step._replace(born=jnp.zeros_like(step.born)))

@@ -21,6 +21,7 @@ from innerloop.evaluate.page.numerals import decimal
 from innerloop.evaluate.page.provenance import learning, recipe, reproduction
 from innerloop.evaluate.page.record import Record, pooled, read
 from innerloop.evaluate.page.summary import outcome, regret, unit_word
+from innerloop.evaluate.page.task_map import task_map
 from innerloop.evaluate.page.trials import trials
 from innerloop.version import __version__
 
@@ -86,6 +87,7 @@ def _run(record: Record, level: str) -> list[Markup]:
         ("Adaptation curve", adaptation(record, evaluation)),
         ("Against the baselines", contenders(evaluation) if evaluation else None),
         ("Trials step by step", trials(evaluation) if evaluation else None),
+        ("A map between tasks", task_map(record.map)),
         ("Learning curves", learning(record)),
         ("Task by task", tasks(evaluation) if evaluation else None),
         ("Recipe", recipe(record)),

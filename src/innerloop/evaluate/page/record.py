@@ -10,7 +10,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,6 +87,7 @@ class Record:
     evaluation: Evaluation | None
     seeds: tuple[Record, ...]
     problems: tuple[str, ...]
+    map: dict[str, Any] = field(default_factory=dict)  # map.json
 
     @property
     def name(self) -> str:
@@ -148,7 +149,8 @@ def read_one(path: Path, seeds: tuple[Record, ...], problems: list[str]) -> Reco
         recipe = recipe or seeds[0].recipe
         about = about or seeds[0].about
         problems += [f"{seed.folder}: {problem}" for seed in seeds for problem in seed.problems]
-    return Record(path, recipe, about, log, evaluation, seeds, tuple(problems))
+    drawn = _object(path / "map.json", problems, quiet=True)
+    return Record(path, recipe, about, log, evaluation, seeds, tuple(problems), drawn)
 
 
 def pooled(record: Record) -> Evaluation | None:
