@@ -83,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
     chart.add_argument("run", help="a run folder, a folder of seeds, or zoo:NAME")
     chart.add_argument("--tasks", type=_count, default=100, help="held-out tasks to map (default: 100)")
     chart.add_argument("--shown", type=_count, default=16, help="of these, in the transfer matrix (default: 16)")
+    chart.add_argument("--learn", type=int, default=0, metavar="N", help="learn a map between tasks from N training tasks")
     chart.add_argument("--seed", type=int, default=0, help="which tasks (default: 0)")
     chart.add_argument("--split", choices=("train", "validation", "test"), default="test")
     chart.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
@@ -244,7 +245,7 @@ def _map(args: argparse.Namespace) -> None:
     from innerloop.evaluate.page.task_map import said
     from innerloop.evaluation import task_map
 
-    options = {name: getattr(args, name) for name in ("tasks", "shown", "seed", "split")}
+    options = {name: getattr(args, name) for name in ("tasks", "shown", "seed", "split", "learn")}
     with Console(stderr=True).status("adapting to held-out tasks, and trying each agent in the others'"):
         found = task_map(args.run, **options)
     print(json.dumps(found, allow_nan=False) if args.json else said(found))

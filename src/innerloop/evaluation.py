@@ -138,20 +138,24 @@ def evaluate(
     return result
 
 
-def task_map(path: str | Path, *, tasks: int = 100, shown: int = 16, seed: int = 0, split: str = "test") -> dict[str, Any]:
+def task_map(
+    path: str | Path, *, tasks: int = 100, shown: int = 16, seed: int = 0, split: str = "test", learn: int = 0
+) -> dict[str, Any]:
     """How adapted agents lie beside each other, and what they earn in each other's tasks.
 
     Args:
         path: a run folder, a folder of seeds (its first one), or "zoo:NAME".
         tasks: held-out tasks to map; `shown`: how many of them to try each other's agents in.
+        learn: training tasks from whose agents a map between tasks is learned; 0: none.
 
     Returns:
         {"tasks", "numbers" (that an agent consists of), "places" [tasks, 2], "variance" along both axes, "params" [tasks, P],
         "structure" {"rank_correlation", "nearest", "any", "best"}, "transfer" {"tasks", "returns" [shown, shown]: row, adapted
-        in; column, acts in for an episode; "own", "others", "unadapted"}}. Also written to map.json in a run's folder, where
-        `innerloop report` finds it.
+        in; column, acts in for an episode; "own", "others", "unadapted"}, with `learn` "learned" (`evaluate/learned_map.py`)}.
+        Also written to map.json in a run's folder, where `innerloop report` finds it.
     """
     from innerloop.evaluate import task_map as maps
+    from innerloop.evaluate.learned_map import learned_map
 
     folder = locate(path)
     one = folder if (folder / "weights").is_dir() else members(folder)[0].path
@@ -163,6 +167,12 @@ def task_map(path: str | Path, *, tasks: int = 100, shown: int = 16, seed: int =
     try:
         inner = recipe.inner.with_plan(recipe.evaluation)
         found = maps.task_map(inner, meta, family, world, tasks, shown, jax.random.key(seed))
+        if learn:
+            if split == "train":
+                raise ConfigError("a map learned on training tasks is tried on others: take --split test or validation.")
+            known = family.split("train")
+            told = (inner, meta, known, world_of(known, workers=recipe.workers), (family, world), (learn, tasks))
+            found["learned"] = learned_map(*told, jax.random.fold_in(jax.random.key(seed), 1))
     except ValueError as error:
         raise ConfigError(str(error)) from error
     finally:

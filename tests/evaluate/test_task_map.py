@@ -8,6 +8,7 @@ import pytest
 from innerloop.cli import main
 from innerloop.core import Plan
 from innerloop.evaluate.frozen import Carried, Frozen
+from innerloop.evaluate.learned_map import agents, fitted, placed, shape_of, vectors
 from innerloop.evaluate.page.task_map import task_map as section
 from innerloop.evaluate.task_map import flat, places, structure, transfer
 from innerloop.inner.recurrent import Recurrent
@@ -59,6 +60,27 @@ def test_agents_do_best_in_their_own_tasks():
     assert (np.diag(matrix) > 5).all() and matrix[~np.eye(5, dtype=bool)].max() < np.diag(matrix).min()
 
 
+def test_vectors_are_agents_and_back():
+    fasts = {"w": jnp.arange(12.0).reshape(3, 2, 2), "steps": jnp.full(3, 7), "b": jnp.ones((3, 1))}
+    rows = vectors(fasts)
+    assert rows.shape == (3, 5)
+    back = agents(rows, jax.tree.map(lambda x: x[0], fasts))
+    jax.tree.map(np.testing.assert_array_equal, back, fasts)
+    shape = shape_of(rows)
+    assert len(shape.scale) == 1  # the three lie on a line
+    again = shape.mean[None] + (placed(shape, rows) * shape.scale[None]) @ shape.axes
+    np.testing.assert_allclose(again, rows, atol=1e-4)
+
+
+def test_a_map_is_learned_where_there_is_one():
+    """The place of j is a rotation of what it has shown; that of i says nothing."""
+    shown = jax.random.normal(jax.random.key(0), (300, 4))
+    turned = shown @ jnp.linalg.qr(jax.random.normal(jax.random.key(1), (4, 4)))[0][:, :2]
+    foretell = fitted(jax.random.key(2), turned[:250], shown[:250])
+    error = jnp.mean((foretell(jnp.roll(turned, 1, 0)[250:], shown[250:]) - turned[250:]) ** 2)
+    assert error < 0.1
+
+
 def test_the_command_draws_and_the_report_shows(tmp_path, capsys):
     assert main(["map", "zoo:varibad-grid-navi", "--tasks", "12", "--shown", "3"]) == 0
     assert "In an episode of its own task" in capsys.readouterr().out
@@ -66,7 +88,8 @@ def test_the_command_draws_and_the_report_shows(tmp_path, capsys):
     run = tmp_path / "run"
     small = ["--steps", "20000", "--set", "meta_batch=64", "--set", "evaluations=1", "--quiet", "--out", str(run)]
     assert main(["train", "rl2", "--tasks", "bandit-k5-n10", *small]) == 0
-    assert main(["map", str(run), "--tasks", "10", "--shown", "4"]) == 0
+    assert main(["map", str(run), "--tasks", "10", "--shown", "4", "--learn", "20"]) == 0
+    assert "A map learned on 20 training tasks" in capsys.readouterr().out
     assert main(["report", str(run)]) == 0
     page = (run / "report.html").read_text("utf-8")
     assert "A map between tasks" in page and page.count("<rect") >= 16

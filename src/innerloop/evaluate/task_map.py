@@ -81,21 +81,30 @@ def structure(rows: np.ndarray, params: np.ndarray) -> dict[str, float]:
     }
 
 
-def transfer(
+def episode_returns(
     inner: Inner[Any, Any], meta: Any, family: TaskDistribution, world: World, fasts: Any, tasks: Any, key: Array
-) -> np.ndarray:
-    """[B, B]: return of one episode in task j of the agent that lived in task i, adapting by its memory alone from there on."""
+) -> Array:
+    """[B]: return of one episode in each task, of the agent (leaves [B, ...]) that enters it, adapting by its memory alone from
+    there on."""
     count = tasks.index.shape[0]
     carried = Carried(inner.with_plan(Plan(1, family.horizon, inner.plan.streams)))
 
-    def earned(meta: Any, fast: Any, key: Array) -> Array:
-        wide = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), (meta, fast))
-        lives = world.live(carried, wide, tasks, key, learn_last=False, metas=0)[0]
+    def earned(meta: Any, fasts: Any, key: Array) -> Array:
+        wide = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), meta)
+        lives = world.live(carried, (wide, fasts), tasks, key, learn_last=False, metas=0)[0]
         returns = jax.vmap(lambda c: unit_returns(c, "episode", 1))(lives.chunks)[:, 0]
         return jnp.where(jnp.isfinite(returns), returns, jnp.sum(jnp.mean(lives.chunks.reward, -1), (1, 2)))
 
-    one = jax.jit(earned) if world.jittable else earned
-    each = [one(meta, jax.tree.map(lambda x, i=i: x[i], fasts), key) for i in range(count)]
+    return (jax.jit(earned) if world.jittable else earned)(meta, fasts, key)
+
+
+def transfer(
+    inner: Inner[Any, Any], meta: Any, family: TaskDistribution, world: World, fasts: Any, tasks: Any, key: Array
+) -> np.ndarray:
+    """[B, B]: return of one episode in task j of the agent that lived in task i."""
+    count = tasks.index.shape[0]
+    spread = lambda i: jax.tree.map(lambda x: jnp.broadcast_to(x[i], x.shape), fasts)  # noqa: E731
+    each = [episode_returns(inner, meta, family, world, spread(i), tasks, key) for i in range(count)]
     return np.stack([np.asarray(x) for x in each])
 
 
@@ -113,7 +122,7 @@ def task_map(
     few = lambda tree: jax.tree.map(lambda x: x[:shown][order], tree)  # noqa: E731
     matrix = transfer(inner, meta, family, world, few(fasts), few(drawn), key_transfer)
     fresh = jax.vmap(inner.begin, (None, 0))(meta, jax.random.split(key_none, len(order)))
-    none = np.diag(transfer(inner, meta, family, world, fresh, few(drawn), key_transfer))
+    none = np.asarray(episode_returns(inner, meta, family, world, fresh, few(drawn), key_transfer))
     own, others = np.diag(matrix), matrix[~np.eye(len(matrix), dtype=bool)]
     return {
         "tasks": tasks,

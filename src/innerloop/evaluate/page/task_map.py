@@ -51,7 +51,22 @@ def said(found: dict[str, object]) -> str:
         if None not in (own, others, none):
             text += f" In an episode of its own task an adapted agent earns {plain(round(own or 0, 2))}, in another's "
             text += f"{plain(round(others or 0, 2))}, and one that has not adapted {plain(round(none or 0, 2))}."
-    return text
+    return text + _learned(found.get("learned"))
+
+
+def _learned(found: object) -> str:
+    names = ("foretold", "nearest", "same_experience", "adapted", "unadapted")
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), dict) for name in names):
+        return ""
+    values = [number(found[name].get("mean")) for name in names]
+    if None in values:
+        return ""
+    told, near, same, full, none = (plain(round(v or 0, 2)) for v in values)
+    return (
+        f" A map learned on {found.get('trained_on')} training tasks foretells the agent for a held-out task from another's "
+        f"and {found.get('steps')} steps of experience: it earns {told}; the agent of the training task whose experience is most "
+        f"alike {near}, one that adapted to those steps alone {same}, to a whole life {full}, to nothing {none}."
+    )
 
 
 def _scatter(points: Sequence[Sequence[float]], shade: Sequence[float]) -> Markup:
