@@ -64,8 +64,8 @@ def _learned(found: object) -> str:
     told, near, same, full, none = (plain(round(v or 0, 2)) for v in values)
     return (
         f" A map learned on {found.get('trained_on')} training tasks foretells the agent for a held-out task from another's "
-        f"and {found.get('steps')} steps of experience: it earns {told}; the agent of the training task whose experience is most "
-        f"alike {near}, one that adapted to those steps alone {same}, to a whole life {full}, to nothing {none}."
+        f"and {found.get('steps')} steps of experience: it earns {told}; the agent of the training task whose experience is "
+        f"most alike {near}, one that adapted to those steps alone {same}, to a whole life {full}, to nothing {none}."
     )
 
 
