@@ -19,7 +19,7 @@ from innerloop.run.config import Recipe
 from innerloop.tasks.family import Family
 
 _FAMILIES: dict[str, dict[str, Any]] = {  # what departs from the defaults, by family
-    "grid-world": {},
+    "grid-world": {"inner": {"lr": 0.2}},
     "probe": {"updates": 300, "meta_batch": 16, "life": 20, "steps": 4},
 }
 
