@@ -48,7 +48,7 @@ class Net(NamedTuple):
 class Learner(NamedTuple):
     """An agent under way."""
 
-    net: Net
+    net: Any  # Net
     optimiser: Any
 
 
@@ -96,7 +96,7 @@ class DriftPolicy(Inner[Drift, Learner]):
         rows = self.plan.steps * self.plan.streams
         if rows % self.minibatches:
             raise ValueError(
-                f"a chunk has {rows} rows (inner.plan.steps × streams), which inner.minibatches ({self.minibatches}) must divide."
+                f"a chunk has {rows} rows (inner.plan.steps × streams); inner.minibatches ({self.minibatches}) must divide it."
             )
 
     def init(self, key: Array) -> Drift:
@@ -112,7 +112,7 @@ class DriftPolicy(Inner[Drift, Learner]):
         key_body, key_policy, key_critic, key_value = jax.random.split(key, 4)
         inputs = width(self.spaces.obs)
         size = (inputs, *self.hidden)[-1]
-        net = Net(
+        net: Any = Net(
             Perceptron.init(key_body, inputs, self.hidden, orthogonal=True),
             Head.init(key_policy, size, self.spaces.action, scale=0.01, std=self.std),
             Perceptron.init(key_critic, inputs, self.hidden, orthogonal=True),
@@ -140,7 +140,8 @@ class DriftPolicy(Inner[Drift, Learner]):
         return jax.nn.relu(first + learned - self.slack)
 
     def _batch(self, net: Net, chunk: Chunk) -> Batch:
-        """Advantages and targets by the critic as it entered; nothing crosses an episode's end or a row that is no transition."""
+        """Advantages and targets by the critic as it entered. Nothing crosses an episode's end, nor a row that is no
+        transition."""
         x, mask = encode(self.spaces.obs, chunk.step.obs), chunk.mask
         v, following = self._value(net, x), self._value(net, encode(self.spaces.obs, chunk.next_obs))
         v, following, reward = (jnp.where(mask, part, 0.0) for part in (v, following, chunk.reward))
@@ -167,7 +168,7 @@ class DriftPolicy(Inner[Drift, Learner]):
         def step(carry: Learner, rows: Array) -> tuple[Learner, None]:
             net, state = carry
             some = jax.tree.map(lambda x: x[rows], batch)
-            gradient = self._clipped(jax.grad(lambda net: self.loss(meta, net, some))(net))
+            gradient: Any = self._clipped(jax.grad(self.loss, 1)(meta, net, some))
             change, state = optimiser.update(gradient, state, net)
             return Learner(optax.apply_updates(net, change), state), None
 

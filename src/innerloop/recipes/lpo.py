@@ -25,7 +25,8 @@ _FAMILIES: dict[str, dict[str, Any]] = {  # what departs from the defaults, by f
 
 def make(family: Family, steps: int | None = None) -> Recipe:
     """LPO on `family`; `steps`: environment steps, if not the family's preset."""
-    chosen = {"meta_batch": 2, "updates": 100, "life": 20, "steps": 32, "streams": 8} | preset(_FAMILIES, family.name)
+    chosen: dict[str, Any] = {"meta_batch": 2, "updates": 100, "life": 20, "steps": 32, "streams": 8}
+    chosen |= preset(_FAMILIES, family.name)
     plan = Plan(chunks=chosen["life"], steps=chosen["steps"], streams=chosen["streams"])
     inner = DriftPolicy(plan, family.spaces, **chosen.get("inner", {}))
     outer = Evolution(**{"population": 16, "fitness": "last"} | chosen.get("outer", {}))
