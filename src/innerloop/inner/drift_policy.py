@@ -172,7 +172,8 @@ class DriftPolicy(Inner[Drift, Learner]):
             change, state = optimiser.update(gradient, state, net)
             return Learner(optax.apply_updates(net, change), state), None
 
-        orders = jax.vmap(lambda k: jax.random.permutation(k, count))(jax.random.split(key, self.epochs))
+        # The same orders in every chunk: what is learned is a function of the experience alone.
+        orders = jax.vmap(lambda k: jax.random.permutation(k, count))(jax.random.split(jax.random.key(0), self.epochs))
         return jax.lax.scan(step, fast, orders.reshape(self.epochs * self.minibatches, -1))[0]
 
     def _clipped(self, gradient: Net) -> Net:

@@ -19,7 +19,8 @@ from innerloop.tasks.family import Family
 
 _FAMILIES: dict[str, dict[str, Any]] = {  # what departs from the defaults, by family
     "grid-world": {},
-    "probe": {"life": 10, "steps": 8, "updates": 50},
+    # Agents of 640 steps: they must learn fast, or no drift makes a difference to what they earn.
+    "probe": {"life": 10, "steps": 8, "updates": 50, "inner": {"lr": 0.03}, "outer": {"std": 0.3}},
 }
 
 
