@@ -40,6 +40,7 @@ RECIPES = {  # name: (module, one line)
         "innerloop.recipes.metamodel",
         "MetaModel: a population, and a model that predicts what each member earns here",
     ),
+    "lpo": ("innerloop.recipes.lpo", "LPO: what keeps a policy step close is learned, by evolution over agents' lives"),
     "multitask": ("innerloop.recipes.multitask", "multi-task TRPO, then fine-tuning by policy gradient; a control"),
     "promp": ("innerloop.recipes.promp", "ProMP: clipped steps with a KL penalty before adaptation; LVC inside"),
 }
