@@ -35,6 +35,7 @@ RECIPES = {  # name: (module, one line)
     "anil": ("innerloop.recipes.anil", "ANIL: inner steps move the last layer alone"),
     "cavia": ("innerloop.recipes.cavia", "CAVIA: inner steps move a few context parameters alone"),
     "meta-sgd": ("innerloop.recipes.meta_sgd", "Meta-SGD: MAML with a learned step size for every parameter"),
+    "lpo": ("innerloop.recipes.lpo", "LPO: what keeps a policy step close is learned, by evolution over agents' lives"),
     "reptile": ("innerloop.recipes.reptile", "Reptile: meta-parameters move towards the adapted ones"),
     "metamodel": (
         "innerloop.recipes.metamodel",
