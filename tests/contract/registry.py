@@ -125,6 +125,9 @@ def _beside(methods: list[Case]) -> Iterator[Case]:
             if _kind(inner) not in seen or kind == "from scratch" and "from scratch" not in seen:
                 yield Case(f"{case.name}, {kind}", inner, case.family, case.recipe)
             seen |= {_kind(inner), kind}
+        if case.inner.population and _kind(case.inner.base) not in seen:  # what its members are
+            yield Case(f"{case.name}, member", case.inner.base, case.family, case.recipe)
+            seen.add(_kind(case.inner.base))
         for name in registry.TEACHERS:
             inner = registry.teacher(name)(case.family, 1).with_plan(case.inner.plan)
             if _kind(inner) not in seen and _suits_family(inner):

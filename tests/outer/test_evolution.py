@@ -108,3 +108,18 @@ def test_evolution_finds_what_to_do_where_gradients_are_noise():
     for _ in range(25):
         carried, metrics = made.iterate(carried)
     assert metrics["lr"] > 0.03
+
+
+def test_fitness_is_per_episode_or_per_step():
+    """A life of two episodes that pays 1 a step: 4 an episode, 1 a step; the member whose episode ends early earns less."""
+    recipe = small()
+    made = Trainer(recipe, FAMILY, DeviceWorld(FAMILY))
+    state = made.first(0).outer
+    metas, tasks = recipe.outer.propose(state, FAMILY.sample(jax.random.key(1), 3), jax.random.key(2))
+    lives, _ = DeviceWorld(FAMILY).live(recipe.inner, metas, tasks, jax.random.key(3), metas=0)
+    first = jnp.zeros_like(lives.chunks.step.first).at[:, :, 0].set(True)  # an episode in each chunk of 4 steps
+    rows = lives.chunks._replace(reward=jnp.ones_like(lives.chunks.reward), step=lives.chunks.step._replace(first=first))
+    lives = lives._replace(chunks=rows)
+    for per, expected in (("episode", 4.0), ("step", 1.0)):
+        _, metrics = replace(recipe.outer, per=per).update(recipe.inner, state, lives, jax.random.key(4))
+        assert metrics["fitness"] == pytest.approx(expected)

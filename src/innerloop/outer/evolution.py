@@ -23,7 +23,7 @@ from innerloop.nets.moments import Moments
 
 STRATEGIES = ("open", "snes", "persistent", "noise-reuse")
 SEGMENTED = ("persistent", "noise-reuse")
-FITNESS = ("life", "last")
+FITNESS, PER = ("life", "last"), ("episode", "step")
 SHAPING = ("rank", "standard", "none")
 WORST = 1e30
 
@@ -40,19 +40,21 @@ class EvolutionState(NamedTuple):
 
 
 class Evolution(Outer[Any, EvolutionState]):
-    """Fitness is the mean reward of a step, standardised over the population in each task."""
+    """Fitness is what an episode pays on average, standardised over the population in each task."""
 
     strategy: str = eqx.field(static=True, default="open")
     population: int = eqx.field(static=True, default=64)  # P
     std: float = eqx.field(static=True, default=0.05)  # σ, of every parameter; "snes": in the beginning
     lr: float = eqx.field(static=True, default=0.01)  # Adam; "snes" has a rule of its own
     fitness: str = eqx.field(static=True, default="life")  # rewards of the whole life, or of its last chunk
+    per: str = eqx.field(static=True, default="episode")  # or "step": an episode that is cut short costs nothing
     shaping: str = eqx.field(static=True, default="standard")  # over the population: rank in [−½, ½], standard, or none
     lifetime: int = eqx.field(static=True, default=0)  # chunks of a life, where lives go on
 
     def check(self, inner: Inner[Any, Any]) -> None:
         accept("outer.strategy", self.strategy, STRATEGIES)
         accept("outer.fitness", self.fitness, FITNESS)
+        accept("outer.per", self.per, PER)
         accept("outer.shaping", self.shaping, SHAPING)
         at_least("outer.population", self.population, 2)
         if self.population % 2:
@@ -165,8 +167,9 @@ class Evolution(Outer[Any, EvolutionState]):
     ) -> tuple[EvolutionState, Metrics]:
         p, chunks = self.population, inner.plan.chunks
         rows = lives.chunks if self.fitness == "life" else jax.tree.map(lambda x: x[:, -1:], lives.chunks)
-        paid = jnp.sum(jnp.where(rows.mask, rows.reward, 0.0), (1, 2, 3)) / jnp.maximum(jnp.sum(rows.mask, (1, 2, 3)), 1)
-        paid = paid.reshape(-1, p)  # [B, P]
+        begun = rows.mask if self.per == "step" else rows.step.first.at[:, 0, 0].set(True)  # one may be under way
+        counted = jnp.maximum(jnp.sum(begun & rows.mask, (1, 2, 3)), 1)
+        paid = (jnp.sum(jnp.where(rows.mask, rows.reward, 0.0), (1, 2, 3)) / counted).reshape(-1, p)  # [B, P]
         sound = jnp.all(jnp.isfinite(paid), 1, keepdims=True)
         paid = jnp.where(sound, paid, 0.0)
         mean, deviation = jnp.mean(paid, 1, keepdims=True), jnp.std(paid, 1, keepdims=True)
@@ -184,7 +187,7 @@ class Evolution(Outer[Any, EvolutionState]):
         task = None if state.task is None else jax.tree.map(lambda x: x.reshape(-1, p, *x.shape[1:])[:, 0], lives.task)
         total = jnp.sum(jnp.where(sound, paid, 0.0)) / jnp.maximum(p * jnp.sum(sound), 1)
         metrics = {
-            "reward": total,
+            "fitness": total,
             "spread": jnp.sum(jnp.where(sound, deviation, 0.0)) / jnp.maximum(jnp.sum(sound), 1),
             "moved": moved,
             "masked": 1.0 - jnp.mean(sound),

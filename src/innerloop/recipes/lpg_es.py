@@ -19,5 +19,5 @@ from innerloop.tasks.family import Family
 def make(family: Family, steps: int | None = None) -> Recipe:
     """LPG by noise-reuse evolution on `family`; `steps`: environment steps, if not the family's preset."""
     recipe = lpg.make(family, steps)
-    outer = Evolution("noise-reuse", std=0.1, lifetime=recipe.evaluation.chunks)
+    outer = Evolution("noise-reuse", std=0.1, per="step", lifetime=recipe.evaluation.chunks)
     return replace(recipe, name="lpg-es", outer=outer, meta_batch=4)
