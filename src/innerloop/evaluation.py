@@ -266,7 +266,8 @@ def _total(values: np.ndarray, unit: str) -> dict[str, float]:
 def _interaction(recipe: Recipe, family: Family) -> int:
     """Environment steps at most that one unit of experience takes in a task."""
     plan = recipe.evaluation
-    return {"step": 1, "episode": family.horizon, "gradient step": plan.steps * plan.streams}[recipe.unit]
+    of_chunk = plan.steps * plan.streams
+    return {"step": 1, "episode": family.horizon, "gradient step": of_chunk, "update": of_chunk}[recipe.unit]
 
 
 def _over(values: np.ndarray) -> Interval:

@@ -102,12 +102,13 @@ def from_scratch(recipe: Recipe, family: Family) -> Inner:
     """A policy with random parameters, trained in the test task alone with the same interaction: by policy gradient, or beside
     inners that learn from random parameters themselves by actor-critic."""
     from innerloop.core import Plan
+    from innerloop.inner.drift_policy import DriftPolicy
     from innerloop.inner.gradient import Gradient
     from innerloop.inner.learned_rule import LearnedRule
     from innerloop.inner.self_tuned import SelfTuned
 
     plan = recipe.evaluation
-    if isinstance(recipe.inner, (LearnedRule, SelfTuned)):
+    if isinstance(recipe.inner, (LearnedRule, SelfTuned, DriftPolicy)):
         mine = recipe.inner
         return SelfTuned(plan, family.spaces, mine.hidden, mine.activation, tunes=(), discount=mine.discount)
     if isinstance(recipe.inner, Gradient):

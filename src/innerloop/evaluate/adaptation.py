@@ -16,7 +16,7 @@ from jax import Array
 from innerloop.core import Chunk, Inner, Lifetime, Plan, TaskDistribution, World, stages
 from innerloop.evaluate.frozen import Frozen
 
-UNITS = ("step", "episode", "gradient step")
+UNITS = ("step", "episode", "gradient step", "update")
 
 
 def episodes_in(plan: Plan, family: TaskDistribution) -> int:
@@ -30,7 +30,8 @@ def unit_returns(chunks: Chunk, unit: str, episodes: int) -> Array:
     Args:
         chunks: of one life [K, T, N, ...].
         unit: "step": the reward at each step [K·T]; "episode": the return of each of the first `episodes` episodes;
-            "gradient step": the return of the first whole episode of every chunk [K].
+            "gradient step": the return of the first whole episode of every chunk [K]; "update": the sum of rewards of every
+            chunk [K], of agents that learn from chunks shorter than an episode.
 
     Returns:
         float [units]; NaN for an episode that no stream finished.
@@ -41,6 +42,8 @@ def unit_returns(chunks: Chunk, unit: str, episodes: int) -> Array:
         whole = jnp.any(inside, axis=1)
         returns = jnp.sum(jnp.where(inside, chunks.reward, 0.0), axis=1)
         return jnp.sum(returns, 1) / jnp.where(jnp.any(whole, 1), jnp.sum(whole, 1), jnp.nan)
+    if unit == "update":
+        return jnp.mean(jnp.sum(jnp.where(chunks.mask, chunks.reward, 0.0), axis=1), axis=1)
     reward, first, ends, mask = (
         x.reshape(-1, x.shape[-1])
         for x in (chunks.reward, chunks.step.first, chunks.terminated | chunks.truncated, chunks.mask)

@@ -35,7 +35,7 @@ def make(family: Family, steps: int | None = None) -> Recipe:
         outer=MetaGradient(lifetime=chosen["life"], **chosen.get("outer", {})),
         meta_batch=chosen["meta_batch"],
         steps=steps or chosen["updates"] * chosen["meta_batch"] * plan.interactions,
-        unit="step",
+        unit="update",
         evaluation=plan._replace(chunks=chosen["life"]),
         held_out=16,
         evaluations=10,

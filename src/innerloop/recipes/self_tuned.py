@@ -33,7 +33,7 @@ def make(family: Family, steps: int | None = None) -> Recipe:
         outer=MetaGradient(lr=1e-2, entropy_weight=0.0, lifetime=chosen["life"], **chosen.get("outer", {})),
         meta_batch=chosen["meta_batch"],
         steps=steps or chosen["updates"] * chosen["meta_batch"] * plan.interactions,
-        unit="step",
+        unit="update",
         evaluation=plan._replace(chunks=chosen["life"]),
         held_out=16,
         evaluations=10,

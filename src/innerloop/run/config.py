@@ -25,7 +25,7 @@ class Recipe:
     outer: Outer
     meta_batch: int  # tasks per update
     steps: int  # environment steps of training in all
-    unit: str  # of experience in reports: "step", "episode" or "gradient step"
+    unit: str  # of experience in reports: "step", "episode", "gradient step" or "update"
     evaluation: Plan  # the shape of one life in evaluation
     start: str = ""  # a run folder or zoo:NAME whose meta-parameters training begins with; "": fresh ones
     held_out: int = 200  # tasks in each evaluation while training

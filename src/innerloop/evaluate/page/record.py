@@ -64,7 +64,7 @@ class Entry(NamedTuple):
 class Evaluation:
     """`evaluation.json`, with every number checked."""
 
-    unit: str  # of experience: "step", "episode" or "gradient step"
+    unit: str  # of experience: "step", "episode", "gradient step" or "update"
     run: Contender
     mode: Contender | None  # the same agents by the mode of their actions, where both were measured
     baselines: tuple[Contender, ...]
