@@ -21,7 +21,7 @@ from jax import Array
 
 from innerloop.core import Chunk, Decision, Inner, Plan, Spaces, accept, at_least
 from innerloop.core.spaces import encode, width
-from innerloop.equations.clipping import clipped_surrogate
+from innerloop.equations.clipping import clipped_drift
 from innerloop.equations.returns import gae, masked_mean, standardise
 from innerloop.nets.layers import ACTIVATIONS, Dense, Head, Perceptron
 
@@ -136,7 +136,7 @@ class DriftPolicy(Inner[Drift, Learner]):
         learned = jnp.tanh(x @ meta.hidden) @ meta.out
         first = 0.0
         if self.base == "ppo":
-            first = clipped_surrogate(log_ratio, advantage, self.clip) + jnp.exp(log_ratio) * advantage
+            first = clipped_drift(log_ratio, advantage, self.clip)
         return jax.nn.relu(first + learned - self.slack)
 
     def _batch(self, net: Net, chunk: Chunk) -> Batch:
