@@ -171,19 +171,21 @@ def _carried(inner: Inner) -> tuple[Any, ...]:
 
 
 def _pairs() -> Iterator[Case]:
-    """The recipes, and in the first family every kind of inner with every kind of outer that it suits; a choice among inner
-    models is trained by its own outer alone."""
+    """The recipes, and in the first family as many other pairs that suit each other as it takes for every kind of inner and of
+    outer to have met a stranger; a choice among inner models is trained by its own outer alone."""
     seen = set()
     for a in METHODS:
         pair = (*_carried(a.inner), type(a.outer), a.family.name.removeprefix("shown:"))
         if pair not in seen:
             seen |= {pair, (type(a.inner), type(a.outer))}
             yield Case(f"{a.name} × {type(a.outer).__name__}", a.inner, a.family, a.recipe)
+    met = set()
     for a in METHODS:
         for b in METHODS:
             pair, here = (type(a.inner), type(b.outer)), a.family.name == b.family.name == FAMILIES[0]
-            if here and pair not in seen and not a.inner.population and _suits(a.inner, b.outer):
+            if here and pair not in seen and not set(pair) <= met and not a.inner.population and _suits(a.inner, b.outer):
                 seen.add(pair)
+                met |= set(pair)
                 yield Case(f"{a.name} × {type(b.outer).__name__}", a.inner, a.family, replace(a.recipe, outer=b.outer))
 
 

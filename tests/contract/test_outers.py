@@ -67,18 +67,24 @@ def test_every_recipe_has_a_case():
     assert {case.name.partition("/")[0] for case in METHODS} == set(registry.RECIPES)
 
 
+def _kind(tasks: str) -> tuple[Any, ...]:
+    """What of a family shapes depend on."""
+    found = family(tasks)
+    spaces = [(type(space), getattr(space, "bounded", None)) for space in jax.tree.leaves(found.spaces.obs)]
+    return *spaces, type(found.spaces.action), found.unit
+
+
 def _fits() -> Iterator[tuple[str, str]]:
-    """One recipe of each inner and outer in every family on the device, the others in three of other kinds of spaces."""
+    """RL² in every family on the device, and one recipe of each inner and outer in one family of each kind."""
+    device = [tasks for tasks in examples() if family(tasks).on_device and tasks not in FAMILIES and "xland" not in tasks]
+    one_of_each = {_kind(tasks): tasks for tasks in reversed(device)}.values()
     seen = set()
-    for name in sorted(registry.RECIPES):
+    for name in sorted(registry.RECIPES, key=lambda name: name != "rl2"):
         recipe, _ = small(name, next(tasks for tasks in FAMILIES if takes(name, tasks)))
         pair = type(recipe.inner), type(recipe.outer)
-        for tasks in examples():
-            if not family(tasks).on_device or tasks in FAMILIES or "xland" in tasks:
-                continue
-            if pair not in seen or tasks in ("bandit-k5-n10", "tabular-mdp-n10", "semi-circle-dense"):
-                yield name, tasks
-        seen.add(pair)
+        if pair not in seen:
+            seen.add(pair)
+            yield from ((name, tasks) for tasks in (device if name == "rl2" else one_of_each))
 
 
 @pytest.mark.parametrize(("name", "tasks"), list(_fits()))
