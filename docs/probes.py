@@ -27,12 +27,20 @@ WORDS = {
         "5 steps, learned": "5 steps, learned probe",
         "preset": "2 steps, learned probe; chooses at every step",
         "axis": "score: 0 single best, 1 best member in each task",
-        "heads": ("meta-model", "score [95 % interval]", "return", "best of population", "rank correlation", "best foretold"),
+        "heads": (
+            "meta-model",
+            "score [95 % interval]",
+            "return",
+            "best of population",
+            "rank correlation",
+            "best foretold",
+            "seeds",
+        ),
         "rivals": ("what else, with the same members", "return [95 % interval]"),
         "uses": ("use of the predictions", "return [95 % interval]"),
         "elsewhere": ("goals on the other half circle", "return [95 % interval]"),
         "MetaModel": "MetaModel",
-        "note": "{seeds} seeds, {tasks:,} test tasks each; written from `benchmarks/results/metamodel.json` by "
+        "note": "{tasks:,} test tasks for each seed; written from `benchmarks/results/metamodel.json` by "
         "`python docs/probes.py`, measured by `python benchmarks/metamodel.py`.",
     },
     "zh": {
@@ -43,12 +51,12 @@ WORDS = {
         "5 steps, learned": "学得的探测 5 步",
         "preset": "学得的探测 2 步；此后每步重选",
         "axis": "得分：0 为最佳单模型，1 为各任务中的最佳成员",
-        "heads": ("元模型", "得分 [95 % 区间]", "回报", "群体中最佳", "秩相关", "猜中最佳"),
+        "heads": ("元模型", "得分 [95 % 区间]", "回报", "群体中最佳", "秩相关", "猜中最佳", "种子"),
         "rivals": ("同一群成员的其他用法", "回报 [95 % 区间]"),
         "uses": ("预测的用法", "回报 [95 % 区间]"),
         "elsewhere": ("目标在另一半圆上", "回报 [95 % 区间]"),
         "MetaModel": "元模型",
-        "note": "{seeds} 个种子，各 {tasks:,} 个测试任务；由 `python docs/probes.py` 根据 "
+        "note": "每个种子 {tasks:,} 个测试任务；由 `python docs/probes.py` 根据 "
         "`benchmarks/results/metamodel.json` 生成，由 `python benchmarks/metamodel.py` 测得。",
     },
 }
@@ -98,14 +106,22 @@ def probes(variants: dict[str, Any], tongue: str) -> str:
     for name, found in variants.items():
         agreement = found["agreement"]
         figures = (found["total"]["mean"], found["best of population"], agreement["rank_correlation"])
-        rows.append([words[name], _interval(found["score"]), *map(_figure, figures), f"{agreement['best_foretold']:.0%}"])
+        rows.append(
+            [
+                words[name],
+                _interval(found["score"]),
+                *map(_figure, figures),
+                f"{agreement['best_foretold']:.0%}",
+                str(len(found["seeds"])),
+            ]
+        )
     text = _table(words["heads"], rows)
     preset = variants.get("preset")
     if preset:
         text += "\n" + _table(words["rivals"], _rivals(preset, words))
         text += "\n" + _table(words["uses"], [[f"`{name}`", _interval(found)] for name, found in preset["uses"].items()])
     about = next(iter(variants.values()))
-    return text + f"\n<sub>{words['note'].format(seeds=len(about['seeds']), tasks=about['tasks'])}</sub>\n"
+    return text + f"\n<sub>{words['note'].format(tasks=about['tasks'])}</sub>\n"
 
 
 def _rivals(found: dict[str, Any], words: dict[str, Any]) -> list[list[str]]:
