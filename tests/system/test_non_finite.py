@@ -123,10 +123,10 @@ def test_a_bad_spell_is_rolled_back_to_the_anchor(tmp_path, monkeypatch):
     """From update 33 on nothing is finite, until other random numbers come: the run goes back to 30, and ends."""
     learn = Trainer._learn
 
-    def cursed(self, carried, lives, key):
+    def cursed(self, carried, lives, end, key):
         bad = (carried.iteration >= 33) & (carried.branch == 0)
         reward = jnp.where(bad, jnp.nan, lives.chunks.reward)
-        return learn(self, carried, lives._replace(chunks=lives.chunks._replace(reward=reward)), key)
+        return learn(self, carried, lives._replace(chunks=lives.chunks._replace(reward=reward)), end, key)
 
     monkeypatch.setattr(Trainer, "_learn", cursed)
     digests = [trained(tmp_path / name, Bandit(2, 5), "rl2", 100, keep=1) for name in ("a", "b")]
