@@ -197,6 +197,7 @@ def test_definitions_by_the_papers():
         "two-step": (200, 1, -1),
         "grid-navi": (15, 4, 21),
         "grid-world": (50, 10, -1),
+        "two-colours": (32_000, 1, 2),
         "dark-room": (20, 10, 81),
         "dark-room-hard": (20, 30, 289),
         "dark-key-to-door": (50, 10, 6561),

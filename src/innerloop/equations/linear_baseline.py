@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from innerloop.core.in_turn import in_turn
 from innerloop.equations.returns import discounted_returns, gae, standardise
 
 
@@ -41,6 +42,17 @@ def features(obs: Array, time: Array, mask: Array) -> Array:
     return jnp.concatenate([o, standard(o**2), polynomials], -1) * weight
 
 
+@in_turn
+def _solved(gram: Array, wanted: Array) -> tuple[Array, Array]:
+    """Of gram [F, F] · x = wanted [F]: x, and whether it solves that."""
+    factor = jax.scipy.linalg.cho_factor(gram)
+    solution = jax.scipy.linalg.cho_solve(factor, wanted)
+    solution += jax.scipy.linalg.cho_solve(factor, wanted - gram @ solution)
+    left = jnp.abs(wanted - gram @ solution)
+    # Asked of every number, not of their maximum: XLA's on a CPU may pass over what is no number.
+    return solution, jnp.all(left <= 1e-2 * jnp.max(jnp.abs(wanted)))
+
+
 def fit(design: Array, target: Array, ridge: float = 1e-5, tries: int = 6) -> Array:
     """Ridge regression of target [M] on design [M, F]: fitted values [M]. One step of iterative refinement.
 
@@ -51,13 +63,7 @@ def fit(design: Array, target: Array, ridge: float = 1e-5, tries: int = 6) -> Ar
     unit = design.shape[0] * jnp.eye(design.shape[1], dtype=design.dtype)
 
     def solved(share: Array) -> tuple[Array, Array]:
-        ridged = gram + share * unit
-        factor = jax.scipy.linalg.cho_factor(ridged)
-        solution = jax.scipy.linalg.cho_solve(factor, wanted)
-        solution += jax.scipy.linalg.cho_solve(factor, wanted - ridged @ solution)
-        left = jnp.abs(wanted - ridged @ solution)
-        # Asked of every number, not of their maximum: XLA's on a CPU may pass over what is no number.
-        return solution, jnp.all(left <= 1e-2 * jnp.max(jnp.abs(wanted)))
+        return _solved(gram + share * unit, wanted)
 
     def again(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
         share = 10.0 * carry[0]

@@ -21,11 +21,11 @@ from jax import Array
 
 from innerloop.core import Chunk, Decision, Inner, Plan, Spaces, accept, at_least
 from innerloop.core.spaces import encode, width
-from innerloop.equations.clipping import clipped_drift
+from innerloop.equations.clipping import clipped_drift, discovered_drift
 from innerloop.equations.returns import gae, masked_mean, standardise
 from innerloop.nets.layers import ACTIVATIONS, Dense, Head, Perceptron
 
-BASES = ("ppo", "none")
+BASES = ("ppo", "dpo", "none")
 FEATURES = 8
 
 
@@ -81,8 +81,8 @@ class DriftPolicy(Inner[Drift, Learner]):
     std: float = eqx.field(static=True, default=0.5)  # initial, in units of the action space; Box actions only
     width: int = eqx.field(static=True, default=128)  # W of g_φ
     scale: float = eqx.field(static=True, default=0.01)  # of g_φ's initial last layer: begin near f_0
-    base: str = eqx.field(static=True, default="ppo")  # f_0: the drift of PPO's clip, or none
-    clip: float = eqx.field(static=True, default=0.2)  # of f_0
+    base: str = eqx.field(static=True, default="ppo")  # f_0: the drift of PPO's clip, DPO's, or none
+    clip: float = eqx.field(static=True, default=0.2)  # of PPO's f_0
     slack: float = eqx.field(static=True, default=1e-4)  # ξ: the drift is 0 all around r = 1
 
     def check(self) -> None:
@@ -137,6 +137,8 @@ class DriftPolicy(Inner[Drift, Learner]):
         first = 0.0
         if self.base == "ppo":
             first = clipped_drift(log_ratio, advantage, self.clip)
+        if self.base == "dpo":
+            first = discovered_drift(log_ratio, advantage)
         return jax.nn.relu(first + learned - self.slack)
 
     def _batch(self, net: Net, chunk: Chunk) -> Batch:

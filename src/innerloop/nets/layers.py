@@ -14,8 +14,14 @@ import jax.numpy as jnp
 from jax import Array
 
 from innerloop.core import Box, Categorical, Normal, Space
+from innerloop.core.in_turn import in_turn
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu": jax.nn.relu, "gelu": jax.nn.gelu}
+
+
+def _orthogonal(shape: tuple[int, int]) -> Callable[[Array], Array]:
+    """key → a matrix with orthonormal rows or columns."""
+    return in_turn(lambda key: jax.nn.initializers.orthogonal()(key, shape, jnp.float32))
 
 
 class Dense(eqx.Module):
@@ -29,8 +35,9 @@ class Dense(eqx.Module):
         """Glorot-uniform (or orthogonal) weights times `scale`, zero biases. Sizes may be 0."""
         if not inputs * outputs:
             return Dense(jnp.zeros((inputs, outputs)), jnp.zeros(outputs))
-        make = jax.nn.initializers.orthogonal() if orthogonal else jax.nn.initializers.glorot_uniform()
-        return Dense(scale * make(key, (inputs, outputs), jnp.float32), jnp.zeros(outputs))
+        shape = (inputs, outputs)
+        drawn = _orthogonal(shape)(key) if orthogonal else jax.nn.initializers.glorot_uniform()(key, shape, jnp.float32)
+        return Dense(scale * drawn, jnp.zeros(outputs))
 
     def __call__(self, x: Array) -> Array:
         y = x @ self.weight

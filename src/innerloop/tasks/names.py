@@ -41,6 +41,7 @@ _ENTRIES = (
     _Entry("two-step[-n{N}]", "two-step", "two_step", "TwoStep"),
     _Entry("grid-navi", "grid-navi", "grid_navi", "GridNavi"),
     _Entry("grid-world", "grid-world", "grid_world", "GridWorld"),
+    _Entry("two-colours", "two-colours", "two_colours", "TwoColours"),
     _Entry("dark-room[-n{N}]", "dark-room", "dark_room", "DarkRoom"),
     _Entry("dark-room-hard[-n{N}]", "dark-room-hard", "dark_room", "DarkRoomHard"),
     _Entry("dark-key-to-door[-n{N}]", "dark-key-to-door", "dark_room", "DarkKeyToDoor"),

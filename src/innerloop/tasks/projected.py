@@ -28,6 +28,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from innerloop.core import Box, Discrete, Spaces, Task
+from innerloop.core.in_turn import in_turn
 from innerloop.tasks import classic_control
 from innerloop.tasks.classic_control import Control
 from innerloop.tasks.family import Family
@@ -83,7 +84,8 @@ class _Projected(Family):
         key_seen, key_done = jax.random.split(self.stream(key))
         width, action = self.control.width, self.control.action
         # Uniform orthogonal matrices as jax.random.orthogonal draws them; drawn flat, for that compiles in half the time.
-        q, r = jnp.linalg.qr(jnp.reshape(jax.random.normal(key_seen, (n * width * width,)), (n, width, width)))
+        drawn = jnp.reshape(jax.random.normal(key_seen, (n * width * width,)), (n, width, width))
+        q, r = jax.vmap(in_turn(lambda x: jnp.linalg.qr(x)))(drawn)
         seen = jnp.sqrt(2.0) * q * jnp.sign(jnp.diagonal(r, axis1=-2, axis2=-1))[:, None, :]
         if isinstance(action, Discrete):
             done = jnp.argsort(jax.random.uniform(key_done, (n, action.n)), axis=-1).astype(jnp.int32)

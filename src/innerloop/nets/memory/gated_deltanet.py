@@ -114,8 +114,33 @@ def _block(
     decay = jnp.exp(jnp.where(before, log_decay[..., :, None] - log_decay[..., None, :], -jnp.inf))
     system = jnp.tril(beta[..., None] * decay * jnp.einsum("ngtd,ngjd->ngtj", k, k), -1)
     right = beta[..., None] * jnp.concatenate([v, left * k], -1)
-    solved = jax.lax.linalg.triangular_solve(system, right, left_side=True, lower=True, unit_diagonal=True)
+    solved = _solved(system, right)
     read = (decay * jnp.einsum("ngtd,ngjd->ngtj", q, k)) @ solved
     kept = jnp.einsum("ngjv,ngjd->ngvd", solved, decay[:, :, -1, :, None] * k)
     carry = left[:, :, -1:] * jnp.eye(size)[None, None] - kept[:, :, size:]
     return read[..., :size], left * q - read[..., size:], carry, kept[:, :, :size], old
+
+
+def _solved(lower: Array, right: Array) -> Array:
+    """u of u + lower u = right, for strictly lower triangular [..., C, C] and [..., C, V]. By an inverse: on a CPU, LAPACK's
+    batched solve may hang (`core/in_turn.py`)."""
+    inverse = jax.lax.stop_gradient(_inverse(lower))
+    back = jnp.swapaxes(inverse, -1, -2)
+    return jax.lax.custom_linear_solve(lambda u: u + lower @ u, right, lambda _, r: inverse @ r, lambda _, r: back @ r)
+
+
+def _inverse(lower: Array) -> Array:
+    """(1 + lower)⁻¹, from its blocks on the diagonal, of double the size each time: of [[A, 0], [C, B]] it is
+    [[A⁻¹, 0], [−B⁻¹ C A⁻¹, B⁻¹]]."""
+    size = lower.shape[-1]
+    whole, lead = 1 << (size - 1).bit_length(), lower.shape[:-2]
+    lower = jnp.pad(lower, (*((0, 0),) * len(lead), (0, whole - size), (0, whole - size)))
+    inverse, half = jnp.ones((*lead, whole, 1, 1), lower.dtype), 1
+    while half < whole:
+        blocks = lower.reshape(*lead, whole // (2 * half), 2 * half, whole // (2 * half), 2 * half)
+        below = jnp.moveaxis(jnp.diagonal(blocks[..., half:, :, :half], axis1=-4, axis2=-2), -1, -3)
+        first, second = inverse[..., 0::2, :, :], inverse[..., 1::2, :, :]
+        upper = jnp.concatenate([first, jnp.zeros_like(first)], -1)
+        inverse = jnp.concatenate([upper, jnp.concatenate([-second @ below @ first, second], -1)], -2)
+        half *= 2
+    return inverse[..., 0, :size, :size]

@@ -1,0 +1,145 @@
+"""Settings that tune themselves beside the best of a grid, in one long life.
+
+    python benchmarks/self_tuning.py [FAMILY ...] [--seeds 16] [--first 100]     writes benchmarks/results/self_tuning.json
+
+An actor-critic lives 32,000 steps in each of 16 streams of one task, and its discount and the weight of its entropy are either
+fixed, at each point of a grid, or begin in the grid's middle and are improved by meta-gradients while it lives. What counts is
+all that a life is paid, the exploration and the tuning included. The grid's best point is chosen on the very lives it is
+reported on, which favours the grid.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from innerloop.core import Plan
+from innerloop.evaluate.statistics import over_tasks
+from innerloop.inner.self_tuned import SelfTuned
+from innerloop.outer.meta_gradient import MetaGradient
+from innerloop.run.folder import versions
+from innerloop.tasks.names import family
+from innerloop.worlds import world_of
+from innerloop.worlds.example import example_life
+
+RESULTS = Path(__file__).parent / "results" / "self_tuning.json"
+FAMILIES = ("two-colours", "projected-cartpole")
+DISCOUNTS, ENTROPIES = (0.8, 0.9, 0.95, 0.98, 0.995), (0.001, 0.003, 0.01, 0.03, 0.1)
+TUNES = ("discount", "entropy_weight")
+STREAMS, STEPS, UPDATES = 16, 16, 2000
+SEGMENT = {"return": 3, "bootstrap": 5}  # updates of the agent to one of its settings; the second looks two ahead
+OUTER: dict[str, dict[str, Any]] = {
+    "return": {"lr": 0.03, "entropy_weight": 0.0},
+    "bootstrap": {"lr": 0.03, "bootstrap": 2},
+}
+
+
+def agent(tasks: Any, chunks: int, **settings: Any) -> SelfTuned:
+    plan = Plan(chunks, STEPS, STREAMS)
+    given = {"hidden": (64,), "lr": 0.01, "tunes": TUNES, "discount": 0.95, "entropy_weight": 0.01} | settings
+    return SelfTuned(plan, tasks.spaces, **given)
+
+
+def fixed(tasks: Any, points: list[tuple[float, float]], seeds: int, first: int) -> np.ndarray:
+    """What each life is paid, mean over streams: [points, seeds]."""
+    inner, world = agent(tasks, UPDATES), world_of(tasks)
+    metas = [replace(inner, discount=discount, entropy_weight=entropy).init(jax.random.key(0)) for discount, entropy in points]
+    stacked = jax.tree.map(lambda *x: jnp.repeat(jnp.stack(x), seeds, 0), *metas)
+    keys = jnp.stack([jax.random.key_data(jax.random.key(first + seed)) for seed in range(seeds)])
+    several = lambda x: jnp.tile(x, (len(points), *[1] * (x.ndim - 1)))  # noqa: E731
+
+    @jax.jit
+    def paid(metas: Any, keys: Any) -> Any:
+        each = jax.vmap(lambda key: jax.tree.map(lambda x: x[0], tasks.sample(jax.random.fold_in(key, 0), 1)))(keys)
+        lives, _ = world.live(inner, metas, each, keys, metas=0)
+        return jnp.sum(lives.chunks.reward, (1, 2, 3)) / STREAMS
+
+    found = paid(stacked, jax.random.wrap_key_data(several(keys)))
+    return np.asarray(found).reshape(len(points), seeds)
+
+
+def tuned(tasks: Any, objective: str, seeds: int, first: int, **changed: Any) -> tuple[np.ndarray, dict[str, Any]]:
+    """The same of lives whose settings are improved on the way [seeds], and what these came to: [seeds, updates] each."""
+    inner, world = agent(tasks, SEGMENT[objective]), world_of(tasks)
+    outer = MetaGradient(objective=objective, lifetime=0, **OUTER[objective] | changed)
+    outer.check(inner)
+
+    def life(key: Any) -> tuple[Any, dict[str, Any]]:
+        key_init, key_segments = jax.random.split(jax.random.fold_in(key, 1))
+        meta = inner.init(key_init)
+        state = outer.init(inner, meta, tasks, example_life(inner, meta, tasks, 1), key_init)
+        state = state._replace(task=tasks.sample(jax.random.fold_in(key, 0), 1), fresh=jnp.ones(1, bool))
+
+        def segment(state: Any, key: Any) -> tuple[Any, Any]:
+            key_live, key_update = jax.random.split(key)
+            meta, task = outer.propose(state, state.task, key_update)
+            cursor, fresh = outer.goes_on(state)
+            lives, end = world.live(inner, meta, task, key_live, cursor, fresh)
+            after, _ = outer.update(inner, state, lives, key_update)
+            return outer.lived(after, end), (jnp.sum(lives.chunks.reward) / STREAMS, inner.readings(meta))
+
+        keys = jax.random.split(key_segments, UPDATES // SEGMENT[objective])
+        _, (paid, readings) = jax.lax.scan(segment, state, keys)
+        return jnp.sum(paid), readings
+
+    keys = jnp.stack([jax.random.key_data(jax.random.key(first + seed)) for seed in range(seeds)])
+    paid, readings = jax.jit(jax.vmap(life))(jax.random.wrap_key_data(keys))
+    return np.asarray(paid), {name: np.asarray(values) for name, values in readings.items()}
+
+
+def measured(name: str, seeds: int, first: int) -> dict[str, Any]:
+    tasks = family(name)
+    points = list(product(DISCOUNTS, ENTROPIES))
+    grid = fixed(tasks, points, seeds, first)
+    best = int(np.argmax(grid.mean(1)))
+    found: dict[str, Any] = {
+        "grid": [
+            {"discount": d, "entropy_weight": e, "paid": over_tasks(x).point()} for (d, e), x in zip(points, grid, strict=True)
+        ],
+        "best of grid": {
+            "discount": points[best][0],
+            "entropy_weight": points[best][1],
+            "paid": over_tasks(grid[best]).point(),
+        },
+        "where tuning begins": over_tasks(grid[points.index((0.95, 0.01))]).point(),
+    }
+    for objective in SEGMENT:
+        paid, readings = tuned(tasks, objective, seeds, first)
+        tenth = max(readings["discount"].shape[1] // 10, 1)
+        found[objective] = {
+            "paid": over_tasks(paid).point(),
+            "above the best of the grid": over_tasks(paid - grid[best]).point(),
+            "settings": {k: [float(np.mean(v[:, i])) for i in range(0, v.shape[1], tenth)] for k, v in readings.items()},
+            "outer": OUTER[objective],
+        }
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("families", nargs="*", help=f"of {', '.join(FAMILIES)}; default: both")
+    parser.add_argument("--seeds", type=int, default=16)
+    parser.add_argument(
+        "--first", type=int, default=100, help="the first seed; settings of the outer loop were chosen on those below 100"
+    )
+    asked = parser.parse_args()
+    found = json.loads(RESULTS.read_text())["families"] if RESULTS.is_file() else {}
+    for name in asked.families or FAMILIES:
+        found[name] = measured(name, asked.seeds, asked.first)
+        print(name, json.dumps({k: found[name][k] for k in ("best of grid", "where tuning begins", *SEGMENT)}), flush=True)
+        about = {"seeds": asked.seeds, "steps": UPDATES * STEPS * STREAMS, "versions": versions()}
+        about["machine"] = {"processor": platform.processor() or platform.machine()}
+        RESULTS.write_text(json.dumps(about | {"families": found}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
