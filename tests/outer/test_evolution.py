@@ -123,3 +123,30 @@ def test_fitness_is_per_episode_or_per_step():
     for per, expected in (("episode", 4.0), ("step", 1.0)):
         _, metrics = replace(recipe.outer, per=per).update(recipe.inner, state, lives, jax.random.key(4))
         assert metrics["fitness"] == pytest.approx(expected)
+
+
+def test_a_lost_member_counts_as_the_worst_and_begins_anew():
+    tasks = family("grid-world")
+    recipe = lpg_es(tasks)
+    inner = replace(recipe.inner, width=8, embed=4, predictions=3).with_plan(Plan(2, 30, 4))
+    recipe = replace(recipe, inner=inner, outer=Evolution("noise-reuse", 4, lifetime=6), meta_batch=2).settled()
+    made = Trainer(recipe, tasks, DeviceWorld(tasks))
+    carried, _ = made.iterate(made.first(0))
+    state = carried.outer
+    metas, drawn = recipe.outer.propose(state, tasks.sample(jax.random.key(1), 2), jax.random.key(2))
+    cursor, fresh = recipe.outer.goes_on(state)
+    assert not fresh.any()
+    keys = recipe.outer.keys(jax.random.key(3), 8)
+    lives, end = DeviceWorld(tasks).live(inner, metas, drawn, keys, cursor, fresh, metas=0)
+    reward = jnp.broadcast_to(jnp.arange(8.0)[:, None, None, None] % 4, lives.chunks.reward.shape)
+    broken = lives._replace(chunks=lives.chunks._replace(reward=reward.at[5].set(jnp.nan)))
+    told, metrics = recipe.outer.update(inner, state, broken, jax.random.key(4))
+    worst = lives._replace(chunks=lives.chunks._replace(reward=reward.at[5].set(reward[4])))
+    same, _ = recipe.outer.update(inner, state, worst, jax.random.key(4))
+    assert metrics["masked"] == pytest.approx(1 / 8)
+    jax.tree.map(np.testing.assert_array_equal, told.meta, same.meta)
+
+    net = jax.tree.map(lambda x: x.at[5].set(jnp.nan), end.fast.net)
+    onward = recipe.outer.lived(told, end._replace(fast=end.fast._replace(net=net)))
+    np.testing.assert_array_equal(recipe.outer.goes_on(onward)[1], np.arange(8) == 5)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(onward.cursor.fast))

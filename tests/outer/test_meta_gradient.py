@@ -89,6 +89,40 @@ def test_bootstrapping_moves_the_step_size_towards_the_reference(lr):
     assert gradient < 0, "a longer step from the first chunk comes nearer to where the second leads"
 
 
+def test_the_meta_gradient_is_the_slope_of_what_agents_earn():
+    """Of what agents earn after one step, by the size of that step. What is lived before the step does not depend on it, so the
+    meta-gradient is unbiased; the other estimate is evolution's, of antithetic pairs that share tasks and luck."""
+    tasks, lives = family("bandit-k5-n10"), 20_000
+    inner = SelfTuned(Plan(2, 10, 4), tasks.spaces, tunes=("lr",), lr=0.3, discount=0.9, entropy_weight=0.0)
+    outer = replace(self_tuned(tasks).outer, normalise=False, discount=1.0, gae_lambda=1.0, entropy_weight=0.0)
+    meta = inner.init(jax.random.key(0))
+    drawn = tasks.sample(jax.random.key(1), lives)
+    live = jax.jit(lambda meta, key: DeviceWorld(tasks).live(inner, meta, drawn, key)[0])
+
+    def later(lived):
+        return lived.chunks.reward[:, 1].sum((1, 2))
+
+    @jax.jit
+    def slopes(lived):
+        critic = outer._critic(inner, jax.random.key(3))
+
+        def slope(life):
+            rows = life._replace(chunks=life.chunks._replace(truncated=life.chunks.truncated.at[:, -1].set(True)))
+            advantage, _ = outer.advantages(inner, critic, rows)
+            gain = lambda meta: -outer.loss(inner, meta, meta, life, advantage)[0]  # noqa: E731
+            return jax.grad(gain)(meta).lr * 40  # the mean over rows, times rows
+
+        return jax.lax.map(slope, lived)
+
+    mine = np.asarray(slopes(live(meta, jax.random.key(4))))
+    apart = 0.2
+    pair = [later(live(meta._replace(lr=meta.lr + sign * apart), jax.random.key(5))) for sign in (1, -1)]
+    theirs = np.asarray(pair[0] - pair[1]) / (2 * apart)
+    noise = np.sqrt(mine.var() / lives + theirs.var() / lives)
+    assert mine.mean() > 6 * np.sqrt(mine.var() / lives), "there is a slope to be found"
+    assert abs(mine.mean() - theirs.mean()) < 4 * noise + 0.05 * mine.mean()  # a pair is a secant, not a tangent
+
+
 def test_it_says_what_it_needs():
     recipe = small()
     with pytest.raises(ValueError, match="takes at least 2"):

@@ -49,7 +49,7 @@ class AgentNet(NamedTuple):
 class Agent(NamedTuple):
     """An agent under way."""
 
-    net: AgentNet
+    net: Any  # AgentNet
     optimiser: Any
     cost: Array  # scalar, summed over its steps
 
@@ -99,7 +99,7 @@ class LearnedRule(Inner[Rule, Agent]):
         key_body, key_policy, key_prediction = jax.random.split(key, 3)
         inputs = width(self.spaces.obs)
         size = (inputs, *self.hidden)[-1]
-        net = AgentNet(
+        net: Any = AgentNet(
             Perceptron.init(key_body, inputs, self.hidden),
             Head.init(key_policy, size, self.spaces.action, scale=0.1, std=0.5),
             Dense.init(key_prediction, size, self.predictions),

@@ -45,7 +45,7 @@ class ActorCriticNet(NamedTuple):
 class Learner(NamedTuple):
     """An agent under way."""
 
-    net: ActorCriticNet
+    net: Any  # ActorCriticNet
     optimiser: Any
 
 
@@ -96,7 +96,7 @@ class SelfTuned(Inner[Tuning, Learner]):
         key_body, key_policy, key_value = jax.random.split(key, 3)
         inputs = width(self.spaces.obs)
         size = (inputs, *self.hidden)[-1]
-        net = ActorCriticNet(
+        net: Any = ActorCriticNet(
             Perceptron.init(key_body, inputs, self.hidden),
             Head.init(key_policy, size, self.spaces.action, scale=0.1, std=0.5),
             Dense.init(key_value, size, 1, scale=0.1),

@@ -20,6 +20,7 @@ from jax import Array
 
 from innerloop.core import Cursor, Inner, Lifetime, Metrics, Outer, Task, accept, at_least, live, select
 from innerloop.nets.moments import Moments
+from innerloop.outer.gradients import finite
 
 STRATEGIES = ("open", "snes", "persistent", "noise-reuse")
 SEGMENTED = ("persistent", "noise-reuse")
@@ -36,6 +37,7 @@ class EvolutionState(NamedTuple):
     key: Array  # of the population that lives next
     cursor: Cursor | None  # leaves [B · P, ...], where lives go on
     task: Task | None  # [B]
+    lost: Array | None  # bool [B · P]: lives under way whose agents are no longer finite, and begin anew
     lived: Array  # int32: chunks of the lives under way
 
 
@@ -109,7 +111,7 @@ class Evolution(Outer[Any, EvolutionState]):
         # What it keeps of the best so far begins as NaN and infinity; what a run carries is finite.
         state = state.replace(best_solution=state.mean, best_fitness=jnp.float32(WORST))
         count = example.fresh.shape[0] // self.population
-        cursor = task = None
+        cursor = task = lost = None
         if self._segmented:
             if not tasks.on_device:
                 raise ValueError(
@@ -121,7 +123,8 @@ class Evolution(Outer[Any, EvolutionState]):
             each = (spread, jax.random.split(key, count * self.population))
             one = lambda t, k: live(inner, tasks, tasks.spaces, meta, t, k)[1]  # noqa: E731
             cursor = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(lambda: jax.vmap(one)(*each)))
-        return EvolutionState(meta, state, jax.random.key_data(key_next), cursor, task, jnp.zeros((), jnp.int32))
+            lost = jnp.zeros(count * self.population, bool)
+        return EvolutionState(meta, state, jax.random.key_data(key_next), cursor, task, lost, jnp.zeros((), jnp.int32))
 
     def meta(self, state: EvolutionState) -> Any:
         return state.meta
@@ -154,13 +157,15 @@ class Evolution(Outer[Any, EvolutionState]):
         return metas, jax.tree.map(lambda x: jnp.repeat(x, self.population, 0), tasks)
 
     def goes_on(self, state: EvolutionState) -> tuple[Cursor, Array] | None:
-        if state.cursor is None:
-            return None
-        count = state.cursor.episode.shape[0]
-        return state.cursor, jnp.broadcast_to(state.lived == 0, (count,))
+        return None if state.cursor is None else (state.cursor, (state.lived == 0) | state.lost)
 
     def lived(self, state: EvolutionState, end: Cursor) -> EvolutionState:
-        return state if state.cursor is None else state._replace(cursor=end)
+        if state.cursor is None:
+            return state
+        lost = ~jax.vmap(finite)(end.fast)
+        return state._replace(
+            cursor=end._replace(fast=select(lost, jax.tree.map(jnp.zeros_like, end.fast), end.fast)), lost=lost
+        )
 
     def update(
         self, inner: Inner[Any, Any], state: EvolutionState, lives: Lifetime, key: Array
@@ -170,8 +175,10 @@ class Evolution(Outer[Any, EvolutionState]):
         begun = rows.mask if self.per == "step" else rows.step.first.at[:, 0, 0].set(True)  # one may be under way
         counted = jnp.maximum(jnp.sum(begun & rows.mask, (1, 2, 3)), 1)
         paid = (jnp.sum(jnp.where(rows.mask, rows.reward, 0.0), (1, 2, 3)) / counted).reshape(-1, p)  # [B, P]
-        sound = jnp.all(jnp.isfinite(paid), 1, keepdims=True)
-        paid = jnp.where(sound, paid, 0.0)
+        good = jnp.isfinite(paid)
+        sound = jnp.any(good, 1, keepdims=True)
+        worst = jnp.min(jnp.where(good, paid, jnp.inf), 1, keepdims=True)
+        paid = jnp.where(good, paid, jnp.where(sound, worst, 0.0))  # a member that is lost is as bad as the worst that is not
         mean, deviation = jnp.mean(paid, 1, keepdims=True), jnp.std(paid, 1, keepdims=True)
         fitness = jnp.sum((paid - mean) / (deviation + 1e-8), 0) / jnp.maximum(jnp.sum(sound), 1)
 
@@ -190,10 +197,10 @@ class Evolution(Outer[Any, EvolutionState]):
             "fitness": total,
             "spread": jnp.sum(jnp.where(sound, deviation, 0.0)) / jnp.maximum(jnp.sum(sound), 1),
             "moved": moved,
-            "masked": 1.0 - jnp.mean(sound),
+            "masked": 1.0 - jnp.mean(good),
         } | inner.readings(meta)
         following = jax.random.key_data(jax.random.fold_in(key, 1))
-        return EvolutionState(meta, told, following, state.cursor, task, lived), metrics
+        return EvolutionState(meta, told, following, state.cursor, task, state.lost, lived), metrics
 
 
 def _evolved(meta: Any) -> tuple[Any, Any]:

@@ -102,7 +102,7 @@ class MetaGradient(Outer[Any, MetaGradientState]):
         return Critic(Perceptron.init(key_body, inputs, self.critic_hidden), Dense.init(key_value, size, 1, scale=0.1))
 
     def _critics(self, inner: Inner[Any, Any], key: Array, count: int) -> tuple[Critic, Any]:
-        critics = jax.vmap(lambda k: self._critic(inner, k))(jax.random.split(key, count))
+        critics: Any = jax.vmap(lambda k: self._critic(inner, k))(jax.random.split(key, count))
         return critics, jax.vmap(optax.adam(self.critic_lr).init)(critics)
 
     def _spans(self, key: Array, count: int, least: int) -> Array:
