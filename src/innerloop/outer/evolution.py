@@ -157,7 +157,9 @@ class Evolution(Outer[Any, EvolutionState]):
         return metas, jax.tree.map(lambda x: jnp.repeat(x, self.population, 0), tasks)
 
     def goes_on(self, state: EvolutionState) -> tuple[Cursor, Array] | None:
-        return None if state.cursor is None else (state.cursor, (state.lived == 0) | state.lost)
+        if state.cursor is None or state.lost is None:
+            return None
+        return state.cursor, (state.lived == 0) | state.lost
 
     def lived(self, state: EvolutionState, end: Cursor) -> EvolutionState:
         if state.cursor is None:

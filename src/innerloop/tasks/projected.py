@@ -19,19 +19,18 @@ A trial is as many steps as n episodes take at most. Where episodes end early mo
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from innerloop.core import Box, Discrete, Spaces, Task
+from innerloop.core import Discrete, Task
 from innerloop.core.in_turn import in_turn
 from innerloop.tasks import classic_control
 from innerloop.tasks.classic_control import Control
-from innerloop.tasks.family import Family
+from innerloop.tasks.machine import Machine, Moment
 
 
 class Projection(NamedTuple):
@@ -41,44 +40,9 @@ class Projection(NamedTuple):
     done: Array
 
 
-class Moment(NamedTuple):
-    """Where an episode stands: the machine's state and steps taken, int32."""
-
-    state: Array
-    time: Array
-
-
 @dataclass(frozen=True)
-class _Projected(Family):
+class _Projected(Machine):
     """What the four share; params: Projection."""
-
-    n: int = 4  # episodes in a trial; the authors' code: 16
-
-    @property
-    @abstractmethod
-    def control(self) -> Control:
-        """The machine."""
-
-    @property
-    @abstractmethod
-    def bare(self) -> str:
-        """The name without the number of episodes."""
-
-    @property
-    def name(self) -> str:
-        return self.bare if self.n == _Projected.n else f"{self.bare}-n{self.n}"
-
-    @property
-    def spaces(self) -> Spaces:
-        return Spaces(Box((self.control.width,)), self.control.action)
-
-    @property
-    def horizon(self) -> int:
-        return self.control.length
-
-    @property
-    def episodes(self) -> int:
-        return self.n
 
     def sample(self, key: Array, n: int) -> Task:
         key_seen, key_done = jax.random.split(self.stream(key))
@@ -110,13 +74,8 @@ class _Projected(Family):
 class ProjectedCartPole(_Projected):
     """CartPole; the best return of an episode is its 200 steps."""
 
-    @property
-    def control(self) -> Control:
-        return classic_control.CartPole()
-
-    @property
-    def bare(self) -> str:
-        return "projected-cartpole"
+    control: ClassVar[Control] = classic_control.CartPole()
+    bare: ClassVar[str] = "projected-cartpole"
 
     def best(self, task: Task) -> Any:
         """A pole near upright can be balanced for good: one point for every step; [...]."""
@@ -127,36 +86,21 @@ class ProjectedCartPole(_Projected):
 class ProjectedMountainCar(_Projected):
     """MountainCar: −1 a step, and nothing else to go by until the summit is reached."""
 
-    @property
-    def control(self) -> Control:
-        return classic_control.MountainCar()
-
-    @property
-    def bare(self) -> str:
-        return "projected-mountain-car"
+    control: ClassVar[Control] = classic_control.MountainCar()
+    bare: ClassVar[str] = "projected-mountain-car"
 
 
 @dataclass(frozen=True)
 class ProjectedAcrobot(_Projected):
     """Acrobot: −1 a step until the tip is above the line."""
 
-    @property
-    def control(self) -> Control:
-        return classic_control.Acrobot()
-
-    @property
-    def bare(self) -> str:
-        return "projected-acrobot"
+    control: ClassVar[Control] = classic_control.Acrobot()
+    bare: ClassVar[str] = "projected-acrobot"
 
 
 @dataclass(frozen=True)
 class ProjectedPendulum(_Projected):
     """Pendulum: a dense cost, and torque that may be turned round."""
 
-    @property
-    def control(self) -> Control:
-        return classic_control.Pendulum()
-
-    @property
-    def bare(self) -> str:
-        return "projected-pendulum"
+    control: ClassVar[Control] = classic_control.Pendulum()
+    bare: ClassVar[str] = "projected-pendulum"
