@@ -209,6 +209,8 @@ def test_definitions_by_the_papers():
         **{f"hidden-mountain-car{end}": (200, 4, -1) for end in ("", "-beyond")},
         **{f"hidden-acrobot{end}": (500, 4, -1) for end in ("", "-beyond")},
         **{f"hidden-pendulum{end}": (200, 4, -1) for end in ("", "-beyond")},
+        "market-making": (60, 4, -1),
+        "market-making-beyond": (60, 4, -1),
         "semi-circle-pearl": (20, 6, 100),
         "semi-circle-varibad": (100, 3, -1),
         "semi-circle-dense": (20, 3, -1),

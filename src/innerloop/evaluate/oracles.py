@@ -40,6 +40,8 @@ COMPUTED = (
     "semi-circle-pearl",
     "semi-circle-varibad",
     "semi-circle-dense",
+    "market-making",
+    "market-making-beyond",
 )
 SHIPPED = (*COMPUTED, *TRAINED)
 _ROBOTS = {  # name: (episodes in a trial, value per episode)
@@ -48,6 +50,7 @@ _ROBOTS = {  # name: (episodes in a trial, value per episode)
     "semi-circle-varibad": (3, robot_oracle.semi_circle_varibad),
     "semi-circle-dense": (3, robot_oracle.semi_circle_dense),
 }
+_MARKETS = ("market-making", "market-making-beyond")
 _GRID_EPISODES = 4
 _CONSTANTS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)  # tried for tuned UCB1
 _EXACT_PULLS = 12  # up to here the Bayes-optimal value of a bandit takes seconds
@@ -77,6 +80,8 @@ def references(family_name: str, seed: int = 0, instances: int = INSTANCES) -> d
         found = _grid_navi()
     elif re.fullmatch(r"dark-(room|room-hard|key-to-door)(-n[1-9]\d*)?", family_name):
         found = _dark_room(family_name)
+    elif family_name in _MARKETS:
+        found = _market(family_name, min(instances, 100_000))
     elif family_name in _ROBOTS:
         found = _robot(*_ROBOTS[family_name])
     else:
@@ -182,6 +187,28 @@ def _bandit_bound(k: int, n: int, seed: int) -> dict[str, Any]:
     }
     name = min(bounds, key=lambda name: bounds[name])
     return {"name": name, "total": bounds[name]}
+
+
+def _market(name: str, instances: int) -> dict[str, Any]:
+    """Dynamic programming with the regime known, over regimes of the test split."""
+    import jax
+
+    from innerloop.tasks.names import family
+
+    tasks = family(name).split("test")
+    value = jax.jit(lambda key: tasks.best(tasks.sample(key, 1000)))
+    best = np.concatenate([np.asarray(value(jax.random.key(i))) for i in range(-(-instances // 1000))])
+    mean, half, n = float(best.mean()), 1.96 * float(best.std(ddof=1)) / np.sqrt(best.size), tasks.episodes
+    one = (mean, mean - half, mean + half)
+    known = _baseline(Interval(*(np.full(n, x) for x in one), "tasks"), Interval(*(n * x for x in one), "tasks"))
+    return {
+        "unit": "episode",
+        "trial": n,
+        "oracle": {"name": "known regime", "total": n * mean},
+        "bound": {"name": "known regime", "total": n * mean},
+        "baselines": {"known regime": known},
+        "settings": {"instances": int(best.size)},
+    }
 
 
 def _tabular_mdp(episodes: int, seed: int, instances: int) -> dict[str, Any]:

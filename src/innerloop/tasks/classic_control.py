@@ -23,7 +23,7 @@ from innerloop.core.spaces import Space
 
 
 class Physics(NamedTuple):
-    """Factors of what Gymnasium's machine has, and a friction, of which it has none; scalars. Each machine says what they mean."""
+    """Factors of what Gymnasium has, and a friction, of which it has none; scalars. Each machine says what they mean."""
 
     gravity: Array | float
     mass: Array | float

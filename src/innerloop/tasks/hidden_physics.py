@@ -9,7 +9,7 @@ A task is the four numbers, the same throughout a trial of several episodes and 
 * `…-beyond`: extrapolation, to be tried with `innerloop evaluate RUN --on hidden-pendulum-beyond`. Each factor lies between
   1.5 and 2 or between 1/2 and 1/1.5, friction between the large one and twice that.
 
-Ours: the ranges. Not every task can be solved: a short pole with heavy gravity falls faster than a cart can follow, and a strong
+Ours: the ranges. Not every task can be solved: a short pole with heavy gravity falls faster than a cart can follow; a strong
 gravity holds a pendulum down for longer than an episode.
 """
 

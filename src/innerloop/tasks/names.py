@@ -41,6 +41,8 @@ _ENTRIES = (
     _Entry("hidden-acrobot-beyond[-n{N}]", "hidden-acrobot-beyond", "hidden_physics", "HiddenAcrobotBeyond"),
     _Entry("hidden-pendulum[-n{N}]", "hidden-pendulum", "hidden_physics", "HiddenPendulum"),
     _Entry("hidden-pendulum-beyond[-n{N}]", "hidden-pendulum-beyond", "hidden_physics", "HiddenPendulumBeyond"),
+    _Entry("market-making[-n{N}]", "market-making", "market", "MarketMaking"),
+    _Entry("market-making-beyond[-n{N}]", "market-making-beyond", "market", "MarketMakingBeyond"),
     _Entry("xland-trivial[-n{N}]", "xland-trivial", "xland", "XLandTrivial"),
     _Entry("xland-small[-n{N}]", "xland-small", "xland", "XLandSmall"),
     _Entry("xland-medium[-n{N}]", "xland-medium", "xland", "XLandMedium"),
