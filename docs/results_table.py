@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-_BLOCK = re.compile(r"(<!-- zoo ?([a-z0-9 ]*)-->\n).*?(<!-- /zoo -->)", re.DOTALL)
-_STEPS = re.compile(r"(<!-- steps ?([a-z0-9 ]*)-->\n).*?(<!-- /steps -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- zoo ?([a-z0-9 -]*?) ?-->\n).*?(<!-- /zoo -->)", re.DOTALL)
+_STEPS = re.compile(r"(<!-- steps ?([a-z0-9 -]*?) ?-->\n).*?(<!-- /steps -->)", re.DOTALL)
 _MEMORIES = re.compile(r"(<!-- memories -->\n).*?(<!-- /memories -->)", re.DOTALL)
 _MEASURED = ROOT / "benchmarks" / "results" / "memories.json"
 _HEADS = {
