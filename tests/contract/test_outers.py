@@ -141,7 +141,8 @@ def test_a_task_that_is_not_finite_is_masked_counted_and_never_spread(case: Case
     since that is more than its share."""
     state, lives = sampled(case)
     outer, update = whole_batch(case)
-    rewards = lives.chunks.reward.at[1].set(jnp.nan)
+    each = outer.lives(case.inner)  # of a task, one after the other
+    rewards = lives.chunks.reward.at[each : 2 * each].set(jnp.nan)
     broken = lives._replace(chunks=lives.chunks._replace(reward=rewards))
     new, metrics = update(state, broken, jax.random.key(0))
     assert metrics["masked"] == 0.25

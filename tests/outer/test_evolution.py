@@ -143,7 +143,7 @@ def test_a_lost_member_counts_as_the_worst_and_begins_anew():
     told, metrics = recipe.outer.update(inner, state, broken, jax.random.key(4))
     worst = lives._replace(chunks=lives.chunks._replace(reward=reward.at[5].set(reward[4])))
     same, _ = recipe.outer.update(inner, state, worst, jax.random.key(4))
-    assert metrics["masked"] == pytest.approx(1 / 8)
+    assert metrics["masked"] == 0 and metrics["lost"] == pytest.approx(1 / 8)
     jax.tree.map(np.testing.assert_array_equal, told.meta, same.meta)
 
     net = jax.tree.map(lambda x: x.at[5].set(jnp.nan), end.fast.net)

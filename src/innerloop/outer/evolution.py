@@ -199,7 +199,8 @@ class Evolution(Outer[Any, EvolutionState]):
             "fitness": total,
             "spread": jnp.sum(jnp.where(sound, deviation, 0.0)) / jnp.maximum(jnp.sum(sound), 1),
             "moved": moved,
-            "masked": 1.0 - jnp.mean(good),
+            "lost": 1.0 - jnp.mean(good),  # of the members, in each task
+            "masked": 1.0 - jnp.mean(sound),
         } | inner.readings(meta)
         following = jax.random.key_data(jax.random.fold_in(key, 1))
         return EvolutionState(meta, told, following, state.cursor, task, state.lost, lived), metrics
