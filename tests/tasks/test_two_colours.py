@@ -42,7 +42,7 @@ def test_what_is_met_goes_elsewhere_and_the_other_stays():
 
 def test_all_three_begin_apart():
     task = FAMILY.sample(jax.random.key(0), 2)
-    boards = jax.vmap(lambda key: FAMILY.reset(jax.tree.map(lambda x: x[0], task), key)[1])(
+    boards = jax.vmap(lambda key: FAMILY.reset(jax.tree.map(lambda x: x[0], task), key)[0].board)(
         jax.random.split(jax.random.key(1), 50)
     )
     assert bool(jnp.all((boards.one != boards.other) & (boards.one != boards.agent) & (boards.other != boards.agent)))

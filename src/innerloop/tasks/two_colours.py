@@ -30,7 +30,7 @@ COST = 0.04  # of a step
 
 
 class Board(NamedTuple):
-    """What is seen, int32: numbers of cells, x · 5 + y."""
+    """What is seen, as a tuple, int32: numbers of cells, x · 5 + y."""
 
     agent: Array
     one: Array
@@ -60,7 +60,7 @@ class TwoColours(Family):
     tiny: ClassVar[bool] = True
     unit: ClassVar[str] = "step"
     name: ClassVar[str] = "two-colours"
-    spaces: ClassVar[Spaces] = Spaces(Board(*[Discrete(SIDE**2)] * 3), Discrete(ACTIONS))
+    spaces: ClassVar[Spaces] = Spaces((Discrete(SIDE**2),) * 3, Discrete(ACTIONS))
     horizon: ClassVar[int] = PERIOD * PERIODS
     episodes: ClassVar[int] = 1
 
@@ -68,14 +68,16 @@ class TwoColours(Family):
         index = deal(self.stream(key), self.size, n)
         return Task(index, index == 0)
 
-    def reset(self, task: Task, key: Array) -> tuple[Moment, Board]:
+    def reset(self, task: Task, key: Array) -> tuple[Moment, tuple[Array, ...]]:
         key_one, key_other = jax.random.split(key)
         agent = jnp.int32(SIDE**2 // 2)
         one = _place(key_one, agent)
         state = Moment(Board(agent, one, _place(key_other, agent, one)), jnp.zeros((), jnp.int32))
-        return state, state.board
+        return state, tuple(state.board)
 
-    def step(self, task: Task, state: Moment, action: Array, key: Array) -> tuple[Moment, Board, Array, Array, Array]:
+    def step(
+        self, task: Task, state: Moment, action: Array, key: Array
+    ) -> tuple[Moment, tuple[Array, ...], Array, Array, Array]:
         key_one, key_other = jax.random.split(key)
         board, time = state
         x, y = move(board.agent // SIDE, board.agent % SIDE, action, SIDE)
@@ -86,4 +88,4 @@ class TwoColours(Family):
         other = jnp.where(met_other, _place(key_other, agent, one), board.other)
         after = Moment(Board(agent, one, other), time + 1)
         reward = pays * (met.astype(jnp.float32) - met_other) - COST
-        return after, after.board, reward, jnp.zeros((), bool), after.time >= self.horizon
+        return after, tuple(after.board), reward, jnp.zeros((), bool), after.time >= self.horizon
