@@ -57,7 +57,7 @@ def test_quotes_are_taken_as_often_as_is_said_and_not_beyond_the_limit():
 
 def test_values_are_those_of_all_plans_of_a_short_end():
     """The last two steps by hand: the best first quote, and for each outcome the best second."""
-    chances = lambda q, a: np.asarray(market._taken(REGIME, jnp.int32(q)))[a]  # noqa: E731
+    chances = lambda q, a: np.asarray(market._taken(REGIME, jnp.int32(q), QUOTES[a]))  # noqa: E731
 
     def worth(q: int, a: int, left: int) -> float:
         found = 0.0

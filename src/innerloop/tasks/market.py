@@ -73,16 +73,17 @@ def _piecewise(key: Array, pieces: list[tuple[float, float]], logarithmic: bool,
     return jnp.exp(drawn) if logarithmic else drawn
 
 
-def _taken(regime: Regime, inventory: Array) -> Array:
-    """Probabilities [A, 2] that bid and ask are taken, by action."""
-    open_ = jnp.stack([inventory < MOST, inventory > -MOST])
-    return jnp.where(open_[None], regime.arrival * jnp.exp(-regime.decay * QUOTES), 0.0)
+def _taken(regime: Regime, inventory: Array, quote: Array) -> Array:
+    """Probabilities [2] that bid and ask of a quote [2] are taken."""
+    quoted = jnp.stack([inventory < MOST, inventory > -MOST])
+    return jnp.where(quoted, regime.arrival * jnp.exp(-regime.decay * quote), 0.0)
 
 
 def _values(regime: Regime) -> Array:
     """What the rest of an episode is worth by each action, [LENGTH, 2 MOST + 1, A], of one regime."""
     stock = jnp.arange(-MOST, MOST + 1)
-    taken = jax.vmap(lambda q: _taken(regime, q))(stock)  # [Q, A, 2]
+    by_stock = jax.vmap(lambda q: jax.vmap(lambda quote: _taken(regime, q, quote))(jnp.asarray(QUOTES)))
+    taken = by_stock(stock)  # [Q, A, 2]
     happens = jnp.stack([1.0 - taken, taken], -1)  # [Q, A, side, whether]
     chance = happens[:, :, 0, :, None] * happens[:, :, 1, None, :]  # [Q, A, bid, ask]
     bid, ask = jnp.arange(2)[:, None], jnp.arange(2)[None, :]
@@ -135,10 +136,10 @@ class MarketMaking(Family):
     def step(self, task: Task, state: Desk, action: Array, key: Array) -> tuple[Desk, Array, Array, Array, Array]:
         regime: Regime = task.params
         key_taken, key_move = jax.random.split(key)
-        bid, ask = jax.random.bernoulli(key_taken, _taken(regime, state.inventory)[action]).astype(jnp.float32)
+        quote = jnp.asarray(QUOTES)[action]
+        bid, ask = jax.random.bernoulli(key_taken, _taken(regime, state.inventory, quote)).astype(jnp.float32)
         move = regime.drift + regime.impact * (ask - bid) + regime.volatility * jax.random.normal(key_move)
         inventory = state.inventory + (bid - ask).astype(jnp.int32)
-        quote = jnp.asarray(QUOTES)[action]
         reward = bid * quote[0] + ask * quote[1] + inventory * move - PENALTY * inventory**2
         after = Desk(inventory, state.time + 1)
         obs = jnp.stack([inventory / MOST, after.time / LENGTH, move, bid, ask])

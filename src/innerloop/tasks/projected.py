@@ -49,7 +49,7 @@ class _Projected(Machine):
         width, action = self.control.width, self.control.action
         # Uniform orthogonal matrices as jax.random.orthogonal draws them; drawn flat, for that compiles in half the time.
         drawn = jnp.reshape(jax.random.normal(key_seen, (n * width * width,)), (n, width, width))
-        q, r = jax.vmap(in_turn(lambda x: jnp.linalg.qr(x)))(drawn)
+        q, r = jax.vmap(in_turn(lambda x: jnp.linalg.qr(x)))(drawn)  # bare, for its other arguments are no arrays
         seen = jnp.sqrt(2.0) * q * jnp.sign(jnp.diagonal(r, axis1=-2, axis2=-1))[:, None, :]
         if isinstance(action, Discrete):
             done = jnp.argsort(jax.random.uniform(key_done, (n, action.n)), axis=-1).astype(jnp.int32)
