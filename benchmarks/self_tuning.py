@@ -42,10 +42,10 @@ BEGINS = (0.95, 0.01)
 TUNES = ("discount", "entropy_weight")
 STREAMS, STEPS, GROUP = 16, 16, 16
 FIRST = 100  # seed of the lives that count; all that is chosen was chosen on those below
-SEGMENT = {"return": 3, "bootstrap": 5}  # updates of the agent to one of its settings; the second looks three ahead
-OUTER: dict[str, dict[str, Any]] = {
-    "return": {"lr": 0.03, "entropy_weight": 0.0},
-    "bootstrap": {"lr": 0.03, "bootstrap": 3},
+VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {  # updates of the agent to one of its settings; and how these are improved
+    "return": (3, {"lr": 0.03, "entropy_weight": 0.0}),
+    "return, outer discount 0.8": (3, {"lr": 0.03, "entropy_weight": 0.0, "discount": 0.8}),
+    "bootstrap": (5, {"lr": 0.03, "objective": "bootstrap", "bootstrap": 3}),
 }
 
 
@@ -80,11 +80,11 @@ def fixed(tasks: Any, points: list[tuple[float, float]], seeds: int, first: int)
     return np.asarray(paid(stacked, jnp.tile(keys, len(points)))).reshape(len(points), seeds)
 
 
-def tuned(tasks: Any, objective: str, groups: int, first: int, **changed: Any) -> tuple[np.ndarray, dict[str, Any]]:
+def tuned(tasks: Any, variant: str, groups: int, first: int) -> tuple[np.ndarray, dict[str, Any]]:
     """The same of agents whose settings are improved while they live, one set for each group of them: [groups, agents], and
     what the settings came to: [groups, updates] each."""
-    inner, world = agent(tasks, SEGMENT[objective]), world_of(tasks)
-    outer = MetaGradient(objective=objective, lifetime=0, **OUTER[objective] | changed)
+    segment, settings = VARIANTS[variant]
+    inner, world, outer = agent(tasks, segment), world_of(tasks), MetaGradient(lifetime=0, **settings)
     outer.check(inner)
 
     def life(keys: Any) -> tuple[Any, dict[str, Any]]:
@@ -93,7 +93,7 @@ def tuned(tasks: Any, objective: str, groups: int, first: int, **changed: Any) -
         state = outer.init(inner, meta, tasks, example_life(inner, meta, tasks, GROUP), key_init)
         state = state._replace(task=jax.vmap(lambda key: one(tasks, key))(keys))
 
-        def segment(state: Any, key: Any) -> tuple[Any, Any]:
+        def update(state: Any, key: Any) -> tuple[Any, Any]:
             key_live, key_update = jax.random.split(key)
             meta, task = outer.propose(state, state.task, key_update)
             cursor, fresh = outer.goes_on(state)
@@ -101,8 +101,8 @@ def tuned(tasks: Any, objective: str, groups: int, first: int, **changed: Any) -
             after, _ = outer.update(inner, state, lives, key_update)
             return outer.lived(after, end), (jnp.sum(lives.chunks.reward, (1, 2, 3)) / STREAMS, inner.readings(meta))
 
-        keys = jax.random.split(key_segments, AGENTS[tasks.name]["updates"] // SEGMENT[objective])
-        _, (paid, readings) = jax.lax.scan(segment, state, keys)
+        keys = jax.random.split(key_segments, AGENTS[tasks.name]["updates"] // segment)
+        _, (paid, readings) = jax.lax.scan(update, state, keys)
         return jnp.sum(paid, 0), readings
 
     run = jax.jit(life)
@@ -124,10 +124,10 @@ def measured(name: str) -> dict[str, Any]:
         "where tuning begins": over_tasks(begun).point(),
         "lives": seeds,
     }
-    for objective in SEGMENT:
-        paid, readings = tuned(test, objective, seeds // GROUP, FIRST)
+    for variant in VARIANTS:
+        paid, readings = tuned(test, variant, seeds // GROUP, FIRST)
         paid, every = paid.ravel(), max(readings["discount"].shape[1] // 10, 1)
-        found[objective] = {
+        found[variant] = {
             "paid": over_tasks(paid).point(),
             "above the best of the grid": over_tasks(paid - reference).point(),
             "above where it began": over_tasks(paid - begun).point(),
@@ -143,7 +143,7 @@ def main() -> None:
     for name in parser.parse_args().families or AGENTS:
         found[name] = measured(name)
         print(name, json.dumps({k: v for k, v in found[name].items() if k != "grid"}), flush=True)
-        about = {"outer": OUTER, "updates in a segment": SEGMENT, "versions": versions()}
+        about = {"variants": VARIANTS, "versions": versions()}
         about["machine"] = {"processor": platform.processor() or platform.machine()}
         RESULTS.write_text(json.dumps(about | {"families": found}, indent=1) + "\n")
 
