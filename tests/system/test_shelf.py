@@ -11,7 +11,7 @@ from innerloop import loading
 
 
 def test_a_card_has_the_command_of_all_its_seeds(innerloop, finished, tmp_path):
-    run = shutil.copytree(finished, tmp_path / "both")
+    run = shutil.copytree(finished, tmp_path / "both", ignore=shutil.ignore_patterns("evaluation.json"))
     with pytest.raises(AssertionError, match="no evaluation.json"):
         innerloop("zoo", run, "--name", "tiny", "--to", tmp_path / "zoo")
     innerloop("evaluate", run, "--tasks", 8)
