@@ -1,6 +1,7 @@
 """Insulin dosing by rules that know the patient: how the days of held-out patients go with them.
 
-Not optimal: nobody knows what is. The basal-bolus rule is what a well-informed patient does, and an agent may surpass it.
+Not optimal: nobody knows what is. The basal-bolus rule is what a well-informed patient does, and an agent may surpass it. It is
+always told of meals: where agents are not (`insulin-dosing-unannounced`), the days are the same, and the reference says so.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from jax import Array
 from innerloop.core import Task, Transitions
 from innerloop.evaluate.statistics import over_tasks
 from innerloop.tasks import insulin_dosing
-from innerloop.tasks.insulin_dosing import InsulinDosing, InsulinDosingUnannounced
+from innerloop.tasks.insulin_dosing import InsulinDosing
 
 AT_ONCE = 2000  # days side by side
 
@@ -29,26 +30,25 @@ def _nothing(family: InsulinDosing, task: Task, obs: Array) -> Array:
     return jnp.full(1, -1.0)
 
 
+BEST = "basal-bolus"
 RULES: dict[str, Callable[[InsulinDosing, Task, Array], Array]] = {
-    "basal-bolus": InsulinDosing.basal_bolus,
+    BEST: InsulinDosing.basal_bolus,
     "basal": _basal,
     "no insulin": _nothing,
 }
 
 
-def days(name: str, rule: str, count: int, seed: int = 0) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def days(rule: str, count: int, seed: int = 0) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Returns and measures of days with patients of the test split, who take turns.
 
     Args:
-        name: "insulin-dosing", or "insulin-dosing-unannounced", where meals go without a bolus.
         rule: one of RULES.
         count: of days.
 
     Returns:
         [count], {measure: [count]}
     """
-    kinds = {kind.bare: kind for kind in (InsulinDosing, InsulinDosingUnannounced)}
-    family = kinds[name](which="test")
+    family = InsulinDosing(which="test")
 
     def day(task: Task, key: Array) -> tuple[Array, dict[str, Array]]:
         key_reset, key_steps = jax.random.split(key)
@@ -76,7 +76,7 @@ def days(name: str, rule: str, count: int, seed: int = 0) -> tuple[np.ndarray, d
 
 def reference(name: str, seed: int, count: int) -> dict[str, Any]:
     """What `oracles.references` gives of a family: all rules over `count` days each, one like another, with the measures."""
-    trial = InsulinDosing.n
+    trial, told_of_meals = InsulinDosing.n, "" if name == InsulinDosing.bare else ", told of meals"
 
     def alike(values: np.ndarray) -> tuple[list[dict[str, float]], dict[str, float]]:
         one = over_tasks(values).point()
@@ -84,14 +84,14 @@ def reference(name: str, seed: int, count: int) -> dict[str, Any]:
 
     baselines: dict[str, Any] = {}
     for rule in RULES:
-        returns, told = days(name, rule, count, seed)
+        returns, told = days(rule, count, seed)
         curve, one = alike(returns)
         measures = {}
         for measure, values in told.items():
             levels, level = alike(values)
             measures[measure] = {**InsulinDosing.measures[measure]._asdict(), "curve": levels, "trial": level}
         total = {key: trial * value for key, value in one.items()}
-        baselines[rule] = {"curve": curve, "total": total, "measures": measures}
-    oracle = {"name": "basal-bolus", "total": baselines["basal-bolus"]["total"]["mean"]}
+        baselines[rule + told_of_meals * (rule == BEST)] = {"curve": curve, "total": total, "measures": measures}
+    oracle = {"name": BEST + told_of_meals, "total": baselines[BEST + told_of_meals]["total"]["mean"]}
     settings = {"seed": seed, "days": count}
     return {"unit": "episode", "trial": trial, "oracle": oracle, "baselines": baselines, "settings": settings}

@@ -48,12 +48,12 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
     },
     "probe": {"meta_batch": 256, "steps": 250_000, "inner": {"width": 32}, "outer": {"minibatches": 4}},
     "grid-navi": {"steps": 15_000_000},
-    # The scale of doses is logarithmic, so that a wide policy overdoses on average. A dose acts for hours, 20 steps and more.
+    # The scale of doses is logarithmic, so that a wide policy overdoses on average.
     "insulin-dosing": {
         "meta_batch": 128,
-        "steps": 15_000_000,
+        "steps": 12_000_000,
         "inner": {"normalise": True, "std": 0.2},
-        "outer": {"gae_lambda": 0.95, "anneal_entropy": True},
+        "outer": {"anneal_entropy": True},
     },
 }
 
