@@ -87,9 +87,9 @@ def reference(name: str, seed: int, count: int) -> dict[str, Any]:
         returns, told = days(rule, count, seed)
         curve, one = alike(returns)
         measures = {}
-        for measure, values in told.items():
-            levels, level = alike(values)
-            measures[measure] = {**InsulinDosing.measures[measure]._asdict(), "curve": levels, "trial": level}
+        for measure, about in InsulinDosing.measures.items():
+            levels, level = alike(told[measure])
+            measures[measure] = {**about._asdict(), "curve": levels, "trial": level}
         total = {key: trial * value for key, value in one.items()}
         baselines[rule + told_of_meals * (rule == BEST)] = {"curve": curve, "total": total, "measures": measures}
     oracle = {"name": BEST + told_of_meals, "total": baselines[BEST + told_of_meals]["total"]["mean"]}
