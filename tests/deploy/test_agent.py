@@ -11,7 +11,7 @@ from innerloop.deploy.agent import Agent
 QUICK = {"rl2": "probe-across", "pearl": "probe-across", "maml": "probe-across", "self-tuned": "probe-across"}
 QUICK |= {"metamodel": "probe-across"}
 SLOW = {"varibad": "probe-across", "metamodel-maml": "probe-across", "lpg": "probe-across", "lpo": "probe-across"}
-SLOW |= {"disco": "probe-across", "amago": "probe-across", "reptile": "point-goal", "anil": "probe-across"}
+SLOW |= {"amago": "probe-across", "reptile": "probe-across", "anil": "probe-across"}
 
 
 def alike(a, b, **tolerance):
@@ -224,20 +224,41 @@ def test_the_frozen_policy_changes_nothing(memory):
     agent = memory[0].copy().begin(0)
     for t in range(4):
         agent.act(0)
-        agent.reward(1.0, False, t == 1, obs=0)
+        agent.reward(1.0, False, t == 3, obs=0)
     before = agent.state()
     action, state = agent.predict(0)
-    many, after = agent.predict(np.array([0, 0, 0]), state, episode_start=[True, False, False], deterministic=False)
-    assert isinstance(action, int) and len(many) == 3 and (state, after) == (1, 2)
-    same, _ = agent.predict(np.array([0, 0, 0]), state, episode_start=[True, False, False], deterministic=False)
-    assert many == same
+    assert isinstance(action, int) and agent.copy().act(0, deterministic=True) == action
+    many, later = agent.predict(np.zeros(3, int), episode_start=[True, False, True], deterministic=False)
+    same, _ = agent.predict(np.zeros(3, int), episode_start=[True, False, True], deterministic=False)
+    assert many == same and len(many) == 3 and later.draws == 1
     decision = agent.decide(0)
     assert int(np.argmax(decision.dist.logits)) == action and decision.value.shape == ()
-    alike(before[0], agent.state()[0], rtol=0, atol=0)
-    assert agent.copy().act(0, deterministic=True) == action  # what it would do now
     for wrong, said in ((np.zeros((0,), int), "empty batch"), (np.array([0, 99]), "outside"), ("x", "predict")):
         with pytest.raises(ValueError, match=said):
             agent.predict(wrong)
+    with pytest.raises(ValueError, match="of 3 observations, and 1"):
+        agent.predict(0, later)
+    with pytest.raises(ValueError, match="one finite number"):
+        agent.predict(0, state, reward=np.nan)
+    alike(before[0], agent.state()[0], rtol=0, atol=0)
+
+
+def test_what_a_frozen_memory_is_told_it_takes_in_for_an_episode(memory):
+    """Told all rewards it acts as the agent would; where an episode begins it is again what adaptation made of it."""
+    agent = memory[0].copy().begin(0)
+    for t in range(4):
+        agent.act(0)
+        agent.reward(1.0, False, t == 3, obs=0)
+    twin, state, start, earned = agent.copy(), None, True, None
+    first = None
+    for t in range(5):
+        action, state = agent.predict(0, state, start, reward=earned)
+        assert action == twin.act(0, deterministic=True)
+        alike(state.fast, twin._fast)
+        earned, start, first = float(t), False, first or state
+        twin.reward(earned, False, False, obs=0)
+    _, again = agent.predict(0, state, True)
+    alike(again.fast, first.fast, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("at_end", ["continue", "restart", "error"])

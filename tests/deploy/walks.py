@@ -22,7 +22,7 @@ def small(name, family):
         chosen = {n: v for n, v in SMALL.items() if getattr(inner, n, None) and isinstance(getattr(inner, n), type(v))}
         if "embed" in chosen and not isinstance(inner.embed, int):
             chosen["embed"] = (8,)
-        parts = {n: shrunk(getattr(inner, n)) for n in ("base", "prober") if hasattr(inner, n)}
+        parts = {n: shrunk(getattr(inner, n)) for n in ("base", "prober") if hasattr(getattr(inner, n, None), "plan")}
         return replace(inner, **chosen, **parts)
 
     return shrunk(recipe.inner), found

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from innerloop.core import Chunk, Decision, Inner, Step, birth
+from innerloop.core import Chunk, Decision, Inner, Step, birth, select
 from innerloop.core.spaces import zeros
 from innerloop.deploy.door import Door
 from innerloop.deploy.solitude import alone, chunk_shape, learns, spare
@@ -41,6 +41,14 @@ class Counts(NamedTuple):
     trial: Any = 0  # that have ended in the trial under way
     elapsed: Any = 0  # steps in the episode under way
     learned: Any = 0  # times `learn` was called in the task
+
+
+class Ahead(NamedTuple):
+    """What `predict` carries from call to call, of M observations."""
+
+    fast: Any  # leaves [M, ...]
+    action: Any  # [M, 1, ...], the last
+    draws: int  # so far
 
 
 class Agent:
@@ -65,7 +73,7 @@ class Agent:
         self.learns = learns(self.inner, meta)
         self._door = Door(self.spaces)
         self._shape = chunk_shape(self.inner, meta) if self.learns else None
-        self._look = jax.jit(jax.vmap(self._decided, (None, None, 0)))
+        self._look = jax.jit(jax.vmap(self._decided, (None, 0, 0)))
         self._draw = jax.jit(jax.vmap(lambda dist, key: dist.sample(key)))
         self._policies: dict[tuple[bool, str], Policy] = {}
         self._stage = -1  # before `begin`
@@ -159,38 +167,55 @@ class Agent:
         `episode_start`: whether the observation begins an episode; None: as things stand.
         """
         step = self._imagined(self._door.observed(obs, "decide"), episode_start)
-        return jax.tree.map(lambda x: x[0, 0], self._look(self.meta, self._entry[0], step))
+        return jax.tree.map(lambda x: x[0, 0], self._look(self.meta, self._entry[0], step)[1])
 
     def predict(
-        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+        *,
+        reward: Any = None,
     ) -> tuple[Any, Any]:
-        """The adapted policy, frozen, in the manner of Stable-Baselines3: nothing is learned or remembered from call to call.
+        """The adapted policy, frozen, in the manner of Stable-Baselines3: nothing is learned, and nothing of the agent changes.
 
-        A memory stays as it was when the last action was chosen, and takes in `observation` alone. An agent whose memory also
-        keeps track of where it is within an episode is better lived by `act` and `reward`.
+        What a memory takes in is in `state` alone, and lasts for an episode: where one begins, the memory is again what
+        adaptation made of it. A memory that tells by its rewards where it stands (RL²'s does) needs `reward` to act well for
+        more than a step; policies that keep a belief, or weights, do not.
 
         Args:
             observation: one, or a batch of them with a leading axis on every array.
-            state: None at first, then what the last call returned; it numbers the draws where not `deterministic`.
-            episode_start: bool, or [batch]: whether the observation begins an episode; None: it does not.
+            state: None at an episode's begin, then what the last call returned.
+            episode_start: bool, or [batch]: whether the observation begins an episode; None: it does where there is no state.
+            reward: what the last action earned, one number or [batch]; None: 0.
 
         Returns:
             action, or actions with a leading axis; and the next state.
         """
         seen, batched = self._door.batch(observation)
         count = len(jax.tree.leaves(seen)[0])
-        starts = np.broadcast_to(False if episode_start is None else np.asarray(episode_start, bool).reshape(-1), count)
+        starts = np.broadcast_to(np.asarray(state is None if episode_start is None else episode_start, bool).reshape(-1), count)
         step = self._imagined(seen, starts)
-        dist = self._look(self.meta, self._entry[0], step).dist
-        dist = jax.tree.map(lambda x: x[:, 0], dist)
-        number = int(state or 0)
+        fast = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape[1:])), self._entry[0])
+        draws = 0
+        if state is not None:
+            if len(state.action) != count:
+                raise ValueError(f"predict(): the state is of {len(state.action)} observations, and {count} are given.")
+            paid = self._door.earned(reward, count)
+            no = np.zeros((count, 1), bool)
+            later = Step(seen, state.action, paid, seen, no, no, no)
+            fast, step = select(jnp.asarray(starts), (fast, step), (state.fast, later))
+            draws = state.draws
+        fast, decision = self._look(self.meta, fast, step)
         if deterministic:
-            actions = np.asarray(dist.mode())
+            actions = decision.dist.mode()
         else:
-            key = jax.random.fold_in(jax.random.fold_in(self._key, 2**31), number)
-            actions = np.asarray(self._draw(dist, jax.random.split(key, count)))
-        out = self._door.actions(actions)
-        return (out if batched else out[0]), number + 1
+            key = jax.random.fold_in(jax.random.fold_in(self._key, 2**31), draws)
+            actions = self._draw(decision.dist, jax.random.split(key, count))
+        actions = np.asarray(actions)
+        out = self._door.actions(actions[:, 0])
+        return (out if batched else out[0]), Ahead(fast, actions, draws + 1)
 
     # -- a restart ----------------------------------------------------------------------------------------------------------
 
@@ -362,10 +387,9 @@ class Agent:
     def _same(self, seen: Any, other: Any) -> bool:
         return all(map(np.array_equal, jax.tree.leaves(seen), jax.tree.leaves(other)))
 
-    def _decided(self, meta: Any, fast: Any, step: Step) -> Decision:
-        """Unbatched over observations; `fast` and the step with the leading axis of one task."""
-        fast = jax.tree.map(lambda x: x[0], fast)
-        return self.inner.decide(meta, self.inner.observe(meta, fast, step), step.obs)
+    def _decided(self, meta: Any, fast: Any, step: Step) -> tuple[Any, Decision]:
+        fast = self.inner.observe(meta, fast, step)
+        return fast, self.inner.decide(meta, fast, step.obs)
 
     def _imagined(self, seen: Any, starts: Any) -> Step:
         """The step before the next action, were these the observations [M, 1, ...]; leaves [M, 1, ...]."""

@@ -68,6 +68,13 @@ class Door:
                 raise ValueError(f"reward(): the reward is {value}; accepted: one finite number.")
         return value, ends
 
+    def earned(self, reward: Any, count: int) -> np.ndarray:
+        """Rewards of `count` predicted actions, float32 [count, 1]; 0 for None."""
+        paid = np.asarray(0.0 if reward is None else reward, np.float32).reshape(-1)
+        if len(paid) not in (1, count) or not np.isfinite(paid).all():
+            raise ValueError(f"predict(): reward is {reward!r:.60}; accepted: one finite number, or {count} of them.")
+        return np.broadcast_to(paid, count).reshape(count, 1)
+
     def actions(self, actions: np.ndarray) -> Any:
         """Actions [M, *shape] as the environment takes them: ints, or float32 within the bounds."""
         space = self.spaces.action
