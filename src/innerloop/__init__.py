@@ -9,6 +9,7 @@ from innerloop.version import __version__ as __version__
 if TYPE_CHECKING:
     from innerloop.api import (
         Run as Run,
+        adapt as adapt,
         digest as digest,
         load as load,
         record as record,
@@ -31,7 +32,7 @@ class _Verb(ModuleType):
 
 evaluate.__class__ = _Verb
 
-__all__ = ["Agent", "Run", "__version__", "digest", "evaluate", "load", "record", "report", "resume", "train"]
+__all__ = ["Agent", "Run", "__version__", "adapt", "digest", "evaluate", "load", "record", "report", "resume", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What the command line does, from Python: train, resume, record, evaluate, report, digest, load.
+"""What the command line does, from Python: train, resume, record, evaluate, report, digest, load, adapt.
 
 Not the command line (`cli.py`): nothing here parses arguments or prints. Heavy imports happen inside the functions, after
 the run folder is on disk.
@@ -229,6 +229,13 @@ def record(teacher: str | Path, **options: Any) -> Path:
 
     with asked():
         return keep(teacher, **options)
+
+
+def adapt(path: str | Path | None = None, **options: Any) -> dict[str, Any]:
+    """Adapt an agent to one task and save it: see `innerloop.deploy.adaptation.adapt` for options and the result."""
+    from innerloop.deploy.adaptation import adapt as live
+
+    return live(path, **options)
 
 
 def load(path: str | Path, **options: Any) -> Agent:

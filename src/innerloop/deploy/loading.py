@@ -35,14 +35,14 @@ def load(path: str | Path, *, horizon: int | None = None, adapts: bool = True) -
         if horizon is not None or not adapts:
             raise ValueError(f"{path} is a saved agent, which goes on as it was; horizon and adapts are for runs.")
         return folder.restore(path)
-    found = _one(locate(path))
+    found = one(locate(path))
     recipe, _, meta, digest = load_run(found)
     inner = recipe.inner.with_plan(recipe.evaluation) if adapts else registry.unadapted(recipe)
     card = {"recipe": read_json(found / "recipe.json"), "run": str(path), "digest": digest, "adapts": adapts}
     return Agent(inner, meta, horizon=horizon, card=card)
 
 
-def _one(path: Path) -> Path:
+def one(path: Path) -> Path:
     """A run's own folder, or that of the first seed."""
     if (path / "weights").is_dir() or (path / "recipe.json").is_file():
         return path
@@ -55,4 +55,4 @@ def made(card: dict[str, Any]) -> Agent:
     like = jax.eval_shape(recipe.inner.init, jax.random.key(0))
     inner = recipe.inner.with_plan(recipe.evaluation) if card["adapts"] else registry.unadapted(recipe)
     own = {name: card[name] for name in ("recipe", "run", "digest", "adapts")}
-    return Agent(inner, like, horizon=card["horizon"], card=own | {"notes": card.get("notes")})
+    return Agent(inner, like, horizon=card["horizon"], card=own | ({"notes": card["notes"]} if card.get("notes") else {}))
