@@ -73,8 +73,8 @@ def adapt(
     Returns:
         {"run", "recipe", "environment", "task", "seed", "unit", "behind" (episodes lived before), "returns" (of each episode),
         "unadapted" (the same of the policy that keeps nothing), "lengths", "learned" (times it had learned, at each episode's
-        begin), "after" {"adapted", "unadapted"} (means over the last episodes lived with what was learned), "agent" (its folder),
-        "video"}. Also written to adaptation.json.
+        begin), "after" {"episodes", "adapted", "unadapted"} (means over the last episodes, lived with all that was learned),
+        "agent" (its folder), "video" {"before", "after"} or None}. Also written to adaptation.json.
 
     Raises:
         ConfigError: spaces that do not match, an environment with a fault, no such family. FolderError: no such run, a damaged
@@ -95,7 +95,7 @@ def adapt(
     else:
         assert path is not None
         source, family = str(path), _family(env or on or _own(path))
-        agent, notes = _fresh(path, family, seed), {"behind": 0, "returns": [], "unadapted": [], "lengths": [], "learned": []}
+        agent, notes = _fresh(path, family, seed), {"episodes": 0}
     where = Path(out or resume or _free(f"{source}-{family.name}"))
     _refuse_occupied(where, None if resume is None else Path(resume))
     try:
@@ -104,36 +104,41 @@ def adapt(
         raise ConfigError(str(error)) from None
     recipe, _ = recover(agent.card["recipe"])
     count = episodes or _made_for(agent, recipe, family)
-    behind = int(notes["behind"]) + len(notes["returns"])
-    about = {"run": source, "recipe": recipe.name, "environment": family.name, "task": task, "seed": seed, "unit": recipe.unit}
+    behind = int(notes["episodes"])
     try:
-        lived, problem = _episodes(agent, place, seed, behind, count, each, film=video)
-        agent = lived.pop("agent")
+        agent, rows, problem = _episodes(agent, place, seed, range(behind, behind + count), each, film=video)
+        where.mkdir(parents=True, exist_ok=True)
+        agent.card["notes"] = {"run": source, "environment": family.name, "seed": seed, "episodes": behind + len(rows)}
+        kept = agent.save(where / "agent")  # first of all: what follows can be done again
+        if isinstance(problem, KeyboardInterrupt):
+            raise problem
         blank = _unadapted(agent, family, seed)
-        beside, _ = _episodes(blank, place, seed, behind, len(lived["returns"]), None, film=video)
+        _, beside, failed = _episodes(blank, place, seed, range(behind, behind + len(rows)), None, film=video)
+        result: dict[str, Any] = {
+            "run": source,
+            "recipe": recipe.name,
+            "environment": family.name,
+            "task": task,
+            "seed": seed,
+            "unit": recipe.unit,
+            "behind": behind,
+            "returns": [row.earned for row in rows],
+            "unadapted": [row.earned for row in beside],
+            "lengths": [row.steps for row in rows],
+            "learned": [row.learned for row in rows],
+            "after": _after(rows, beside, agent.learns),
+            "agent": str(kept),
+            "video": _filmed(where, place, beside, rows) if video and not (problem or failed) else None,
+        }
+        write_json(where / "adaptation.json", result)
     finally:
         place.close()
-    result = about | {"behind": behind} | {name: lived[name] for name in ("returns", "lengths", "learned")}
-    result |= {"unadapted": beside["returns"], "after": _after(lived, beside["returns"], agent.learns)}
-    where.mkdir(parents=True, exist_ok=True)
-    agent.card["notes"] = {name: about[name] for name in ("environment", "seed", "run")} | {
-        "behind": behind,
-        "returns": result["returns"],
-    }
-    result["agent"], result["video"] = str(agent.save(where / "agent")), None
-    if video and lived["frames"]:
-        rate = float(place.metadata.get("render_fps") or 30)
-        rate = float(getattr(getattr(place, "env", None), "metadata", {}).get("render_fps") or rate)
-        pair = {"before": beside["frames"], "after": lived["frames"]}
-        result["video"] = {name: str(films.write(where / f"{name}.gif", frames, rate)) for name, frames in pair.items()}
-    write_json(where / "adaptation.json", result)
-    if isinstance(problem, KeyboardInterrupt):
-        raise problem
+    problem = problem or failed
     if problem is not None:
         raise Stopped(
-            f"episode {behind + len(result['returns'])} failed: {type(problem).__name__}: {problem} The agent as it was before is "
-            f"in {where}; `innerloop adapt --from {where}` goes on."
-        )
+            f"the environment or the agent in it failed: {type(problem).__name__}: {problem} What was adapted in "
+            f"{behind + len(rows)} whole episodes is in {where}; `innerloop adapt --from {where}` goes on."
+        ) from problem
     return result
 
 
@@ -153,27 +158,28 @@ def episode(agent: Agent, place: Any, seed: int, *, film: bool = False) -> Lived
 
 
 def _episodes(
-    agent: Agent, place: Any, seed: int, behind: int, count: int, each: Each | None, *, film: bool
-) -> tuple[dict[str, Any], BaseException | None]:
-    """`count` episodes, the last of them filmed, and the agent as it stands after the last whole one; and what stopped it."""
+    agent: Agent, place: Any, seed: int, numbers: range, each: Each | None, *, film: bool
+) -> tuple[Agent, list[Lived], BaseException | None]:
+    """Live these episodes, the last of them filmed: the agent as it stands after the last whole one, and what stopped it."""
     rows: list[Lived] = []
-    kept, problem = agent.copy(), None
+    kept = agent.copy()
     try:
-        for number in range(behind, behind + count):
-            rows.append(episode(agent, place, start(seed, number), film=film and number + 1 == behind + count))
+        for number in numbers:
+            rows.append(episode(agent, place, start(seed, number), film=film and number == numbers[-1]))
             kept = agent.copy()
             if each:
-                each(number, behind + count, rows[-1].earned)
+                each(number, numbers.stop, rows[-1].earned)
     except (KeyboardInterrupt, Exception) as error:
-        problem = error
-    found = {
-        "returns": [row.earned for row in rows],
-        "lengths": [row.steps for row in rows],
-        "learned": [row.learned for row in rows],
-        "frames": rows[-1].frames if rows else [],
-        "agent": kept,
-    }
-    return found, problem
+        return kept, rows, error
+    return kept, rows, None
+
+
+def _filmed(where: Path, place: Any, beside: list[Lived], rows: list[Lived]) -> dict[str, str]:
+    """The last episode without and with adaptation, which began alike."""
+    said = getattr(getattr(place, "env", place), "metadata", {})
+    pair = {"before": beside[-1].frames, "after": rows[-1].frames}
+    rate = float(said.get("render_fps") or 30)
+    return {name: str(films.write(where / f"{name}.gif", frames, rate)) for name, frames in pair.items()}
 
 
 def _own(path: str | Path) -> str:
@@ -197,7 +203,8 @@ def _fitting(spaces: Spaces, family: Family, trained: str) -> None:
     found = misfits(spaces, family.spaces)
     if found:
         raise ConfigError(
-            f"{family.name} does not fit a run on {trained}: {' '.join(found)} Or train on it: innerloop train … --env, or --tasks."
+            f"{family.name} does not fit a run on {trained}: {' '.join(found)} Or train on what is to be adapted to: innerloop "
+            "train, with --env or --tasks."
         )
 
 
@@ -237,17 +244,13 @@ def _made_for(agent: Agent, recipe: Any, family: Family) -> int:
     return max(1, plan.chunks * plan.steps * (plan.streams if agent.learns else 1) // trained.horizon)
 
 
-def _after(lived: dict[str, Any], unadapted: list[float], learns: bool) -> dict[str, Any] | None:
+def _after(rows: list[Lived], beside: list[Lived], learns: bool) -> dict[str, Any] | None:
     """Mean returns of the last episodes: of all that were lived with what was last learned, or of the last alone."""
-    if not lived["returns"]:
+    if not rows or len(beside) < len(rows):
         return None
-    last = lived["learned"][-1]
-    size = sum(number == last for number in lived["learned"]) if learns else 1
-    return {
-        "episodes": size,
-        "adapted": float(np.mean(lived["returns"][-size:])),
-        "unadapted": float(np.mean(unadapted[-size:])),
-    }
+    size = sum(row.learned == rows[-1].learned for row in rows) if learns else 1
+    adapted, unadapted = (float(np.mean([row.earned for row in some[-size:]])) for some in (rows, beside))
+    return {"episodes": size, "adapted": adapted, "unadapted": unadapted}
 
 
 def _free(stem: str) -> Path:

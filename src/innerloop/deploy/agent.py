@@ -20,9 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from innerloop.core import Chunk, Decision, Inner, Step, birth, select
+from innerloop.core import Chunk, Decision, Inner, Step, birth
 from innerloop.core.spaces import zeros
 from innerloop.deploy.door import Door
+from innerloop.deploy.glass import Glass
 from innerloop.deploy.solitude import alone, chunk_shape, learns, spare
 from innerloop.worlds.policy import Policy, policy_of
 
@@ -41,14 +42,6 @@ class Counts(NamedTuple):
     trial: Any = 0  # that have ended in the trial under way
     elapsed: Any = 0  # steps in the episode under way
     learned: Any = 0  # times `learn` was called in the task
-
-
-class Ahead(NamedTuple):
-    """What `predict` carries from call to call, of M observations."""
-
-    fast: Any  # leaves [M, ...]
-    action: Any  # [M, 1, ...], the last
-    draws: int  # so far
 
 
 class Agent:
@@ -71,10 +64,9 @@ class Agent:
         self.meta, self.card, self.horizon = meta, dict(card or {}), horizon
         self.spaces, self.plan = self.inner.spaces, self.inner.plan
         self.learns = learns(self.inner, meta)
-        self._door = Door(self.spaces)
+        self.door = Door(self.spaces)
         self._shape = chunk_shape(self.inner, meta) if self.learns else None
-        self._look = jax.jit(jax.vmap(self._decided, (None, 0, 0)))
-        self._draw = jax.jit(jax.vmap(lambda dist, key: dist.sample(key)))
+        self._glass = Glass(self.inner)
         self._policies: dict[tuple[bool, str], Policy] = {}
         self._stage = -1  # before `begin`
 
@@ -93,7 +85,7 @@ class Agent:
         if isinstance(seed, (int, np.integer)) and seed < 0:
             raise ValueError(f"seed is {seed}; accepted: a whole number from 0, or a JAX random key.")
         key = jax.random.key(int(seed)) if isinstance(seed, (int, np.integer)) else seed
-        self._key = key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
+        self.key = key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
         self.at_end, self.counts, self._over = at_end, Counts(), False
         self._enter()
         return self
@@ -111,7 +103,7 @@ class Agent:
             RuntimeError: out of turn, or the trial is over and was to be no longer.
         """
         self._in_turn("act", WAITING, OWED)
-        seen = self._door.observed(obs, "act")
+        seen = self.door.observed(obs, "act")
         if self._stage == OWED:
             self._settle(seen)
         if self._over and self.at_end == "error":
@@ -137,13 +129,13 @@ class Agent:
             RuntimeError: out of turn.
         """
         self._in_turn("reward", ACTING)
-        paid, ends = self._door.paid(reward, terminated, truncated)
+        paid, ends = self.door.paid(reward, terminated, truncated)
         if obs is None and any(ends):
             raise ValueError(
                 "reward(): the episode ended; give obs=, the observation that the action led to (what step() returned, not "
                 "what reset() did)."
             )
-        arrived = None if obs is None else self._door.observed(obs, "reward")
+        arrived = None if obs is None else self.door.observed(obs, "reward")
         if self.longest and not any(ends) and self.counts.elapsed + 1 >= self.longest:
             raise ValueError(
                 f"reward(): this episode has more than {self.longest} steps, the longest that the agent expects. Cut it "
@@ -166,8 +158,7 @@ class Agent:
 
         `episode_start`: whether the observation begins an episode; None: as things stand.
         """
-        step = self._imagined(self._door.observed(obs, "decide"), episode_start)
-        return jax.tree.map(lambda x: x[0, 0], self._look(self.meta, self._entry[0], step)[1])
+        return self._glass.decide(self, obs, episode_start)
 
     def predict(
         self,
@@ -193,29 +184,7 @@ class Agent:
         Returns:
             action, or actions with a leading axis; and the next state.
         """
-        seen, batched = self._door.batch(observation)
-        count = len(jax.tree.leaves(seen)[0])
-        starts = np.broadcast_to(np.asarray(state is None if episode_start is None else episode_start, bool).reshape(-1), count)
-        step = self._imagined(seen, starts)
-        fast = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape[1:])), self._entry[0])
-        draws = 0
-        if state is not None:
-            if len(state.action) != count:
-                raise ValueError(f"predict(): the state is of {len(state.action)} observations, and {count} are given.")
-            paid = self._door.earned(reward, count)
-            no = np.zeros((count, 1), bool)
-            later = Step(seen, state.action, paid, seen, no, no, no)
-            fast, step = select(jnp.asarray(starts), (fast, step), (state.fast, later))
-            draws = state.draws
-        fast, decision = self._look(self.meta, fast, step)
-        if deterministic:
-            actions = decision.dist.mode()
-        else:
-            key = jax.random.fold_in(jax.random.fold_in(self._key, 2**31), draws)
-            actions = self._draw(decision.dist, jax.random.split(key, count))
-        actions = np.asarray(actions)
-        out = self._door.actions(actions[:, 0])
-        return (out if batched else out[0]), Ahead(fast, actions, draws + 1)
+        return self._glass.predict(self, observation, state, episode_start, deterministic, reward)
 
     # -- a restart ----------------------------------------------------------------------------------------------------------
 
@@ -239,16 +208,25 @@ class Agent:
             twin._rows = jax.tree.map(np.copy, self._rows)
         return twin
 
+    def entered(self, verb: str) -> None:
+        """RuntimeError before `begin`."""
+        if self._stage < 0:
+            raise RuntimeError(f"{verb}(): the agent has not entered a task; call begin() first.")
+
+    def entry(self, seen: Any) -> tuple[Any, Step]:
+        """The fast state and the step from which the next `act` goes on, or from which the last one did while its action is not
+        paid; `seen`: the next observation, leaves [1, 1, ...]."""
+        return (self._fast, self._following(seen)) if self._stage == OWED else self._entry
+
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """What the agent carries, as (arrays, JSON); RuntimeError before `begin`."""
-        if self._stage < 0:
-            raise RuntimeError("the agent has not entered a task, so it has no state; call begin() first.")
+        self.entered("save")
         fast, step = self._entry
         counts = Counts(*(np.asarray(x, np.int64) for x in self.counts))
         paid = np.asarray(self._paid if self._stage == OWED else 0.0, np.float64)
-        arrays = {"fast": fast, "step": jax.tree.map(np.asarray, step), "rows": self._rows, "key": self._key}
+        arrays = {"fast": fast, "step": jax.tree.map(np.asarray, step), "rows": self._rows, "key": self.key}
         arrays |= {"counts": counts, "paid": paid}
-        told = {"stage": self._stage, "over": self._over, "at_end": self.at_end, "impl": str(jax.random.key_impl(self._key))}
+        told = {"stage": self._stage, "over": self._over, "at_end": self.at_end, "impl": str(jax.random.key_impl(self.key))}
         return arrays, told | {"deterministic": self._stage > WAITING and self._deterministic}
 
     def like(self, told: dict[str, Any]) -> dict[str, Any]:
@@ -264,7 +242,7 @@ class Agent:
 
     def resume(self, arrays: dict[str, Any], told: dict[str, Any]) -> Self:
         """Take up what `state` gave, with "meta" among the arrays."""
-        self.meta, self._key, self._rows = arrays["meta"], arrays["key"], arrays["rows"]
+        self.meta, self.key, self._rows = arrays["meta"], arrays["key"], arrays["rows"]
         self.counts, self.at_end = Counts(*(int(x) for x in arrays["counts"])), told["at_end"]
         self._fast, self._step = self._entry = arrays["fast"], arrays["step"]
         self._open()
@@ -278,14 +256,10 @@ class Agent:
     # -- inside -------------------------------------------------------------------------------------------------------------
 
     def _in_turn(self, verb: str, *stages: int) -> None:
-        if self._stage in stages:
-            return
-        if self._stage < 0:
-            raise RuntimeError(f"{verb}(): the agent has not entered a task; call begin() first.")
-        missing = (
-            "say what the last action earned first: reward(…)" if verb == "act" else "there is no action to be paid; act first"
-        )
-        raise RuntimeError(f"{verb}(): {missing}.")
+        self.entered(verb)
+        if self._stage not in stages:
+            acting = "say what the last action earned first: reward(…)"
+            raise RuntimeError(f"{verb}(): {acting if verb == 'act' else 'there is no action to be paid; act first'}.")
 
     def _policy(self, stochastic: bool) -> Policy:
         name = stochastic, self._impl
@@ -305,9 +279,9 @@ class Agent:
 
     def _open(self, fresh: bool = False) -> None:
         """The random numbers of a segment: the first draws from the agent's own key, as `core.live` would."""
-        self._impl = str(jax.random.key_impl(self._key))
+        self._impl = str(jax.random.key_impl(self.key))
         segment = int(self.counts.segment)
-        key = self._key if segment == 0 else jax.random.fold_in(self._key, segment)
+        key = self.key if segment == 0 else jax.random.fold_in(self.key, segment)
         policy = self._policy(True)
         _, self._learn_keys, key_begin, keys, _ = policy.keys(key[None])
         self._keys = np.asarray(keys)[0]  # [K, T, 2]
@@ -330,7 +304,7 @@ class Agent:
             )
         self._entry, self._fast = (self._fast, step), fast
         self._taken, self._deterministic, self._stage = (chosen, *rest), deterministic, ACTING
-        return self._door.actions(chosen[0])[0]
+        return self.door.actions(chosen[0])[0]
 
     def _following(self, arrived: Any) -> Step:
         """The step after the action that was paid."""
@@ -386,19 +360,3 @@ class Agent:
 
     def _same(self, seen: Any, other: Any) -> bool:
         return all(map(np.array_equal, jax.tree.leaves(seen), jax.tree.leaves(other)))
-
-    def _decided(self, meta: Any, fast: Any, step: Step) -> tuple[Any, Decision]:
-        fast = self.inner.observe(meta, fast, step)
-        return fast, self.inner.decide(meta, fast, step.obs)
-
-    def _imagined(self, seen: Any, starts: Any) -> Step:
-        """The step before the next action, were these the observations [M, 1, ...]; leaves [M, 1, ...]."""
-        if self._stage < 0:
-            raise RuntimeError("the agent has not entered a task; call begin() first.")
-        count = len(jax.tree.leaves(seen)[0])
-        now = self._following(seen) if self._stage == OWED else self._entry[1]
-        step = jax.tree.map(lambda x: np.broadcast_to(np.asarray(x), (count, *x.shape[1:])), now)
-        first = step.first if starts is None else np.reshape(np.broadcast_to(starts, count), (count, 1)) | step.born
-        inside = np.asarray(step.born | ~first)
-        arrived = jax.tree.map(lambda o, a: np.where(inside.reshape(count, 1, *(1,) * (o.ndim - 2)), o, a), seen, step.arrived)
-        return step._replace(obs=seen, first=first, arrived=arrived)

@@ -45,7 +45,7 @@ def _actions(mine: Any, theirs: Any) -> list[str]:
         return [f"its actions are {theirs}, the run's {mine}; shapes must be the same."]
     if mine.bounded and (theirs.low, theirs.high) != (mine.low, mine.high):
         return [
-            f"its actions lie in [{theirs.low}, {theirs.high}], the run's in [{mine.low}, {mine.high}]; wrap the environment in "
-            f"gymnasium.wrappers.RescaleAction(env, {mine.low}, {mine.high})."
+            f"its actions lie in [{theirs.low}, {theirs.high}], the run's in [{mine.low}, {mine.high}]; wrap the environment "
+            f"in gymnasium.wrappers.RescaleAction(env, {mine.low}, {mine.high})."
         ]
     return []

@@ -19,8 +19,8 @@ def blocks(learned: list[int], learns: bool) -> list[tuple[int, int]]:
         edges = [0, *(i for i in range(1, count) if learned[i] != learned[i - 1]), count]
     else:
         edges = list(range(count + 1))
-    if len(edges) - 1 > ROWS:
-        edges = [edges[i] for i in sorted({round(i * (len(edges) - 1) / ROWS) for i in range(ROWS + 1)})]
+    size = -(-(len(edges) - 1) // ROWS)
+    edges = [*edges[:-1:size], count]
     return list(zip(edges, edges[1:], strict=False))
 
 
