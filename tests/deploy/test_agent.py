@@ -40,7 +40,7 @@ def test_an_agent_in_use_lives_what_live_lives(name):
     assert agent.learns == (agent.counts.learned == 2)
 
 
-@pytest.mark.parametrize("name", ["maml", "self-tuned"])
+@pytest.mark.parametrize("name", ["maml", pytest.param("self-tuned", marks=pytest.mark.slow)])
 def test_one_environment_gives_a_chunk_what_streams_would(name):
     """N streams of whole episodes side by side, or the same episodes one after the other: the same step is learned."""
     inner, family = small(name, "probe-across")
