@@ -178,7 +178,7 @@ def _filmed(where: Path, place: Any, beside: list[Lived], rows: list[Lived]) -> 
     """The last episode without and with adaptation, which began alike."""
     said = getattr(getattr(place, "env", place), "metadata", {})
     pair = {"before": beside[-1].frames, "after": rows[-1].frames}
-    rate = float(said.get("render_fps") or 30)
+    rate = said.get("render_fps")
     return {name: str(films.write(where / f"{name}.gif", frames, rate)) for name, frames in pair.items()}
 
 
