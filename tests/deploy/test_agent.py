@@ -9,8 +9,13 @@ from innerloop.core import Plan
 from innerloop.deploy.agent import Agent
 
 QUICK = {"rl2": "probe-across", "pearl": "probe-across", "maml": "probe-across", "self-tuned": "probe-across"}
-QUICK |= {"metamodel": "probe-across"}
-SLOW = {"varibad": "probe-across", "metamodel-maml": "probe-across", "lpg": "probe-across", "lpo": "probe-across"}
+SLOW = {
+    "metamodel": "probe-across",
+    "varibad": "probe-across",
+    "metamodel-maml": "probe-across",
+    "lpg": "probe-across",
+    "lpo": "probe-across",
+}
 SLOW |= {"amago": "probe-across", "disco": "probe-across", "reptile": "probe-across", "anil": "probe-across"}
 
 

@@ -64,9 +64,8 @@ class Agent:
         self.meta, self.card, self.horizon = meta, dict(card or {}), horizon
         self.spaces, self.plan = self.inner.spaces, self.inner.plan
         self.learns = learns(self.inner, meta)
-        self.door = Door(self.spaces)
+        self.door, self._glass = Door(self.spaces), Glass(self.inner)
         self.chunk = chunk_shape(self.inner, meta) if self.learns else None  # its shapes
-        self._glass = Glass(self.inner)
         self._policies: dict[tuple[bool, str], Policy] = {}
         self._stage = -1  # before `begin`
 

@@ -28,8 +28,8 @@ def require() -> None:
 
 
 def write(path: Path, frames: Sequence[np.ndarray], fps: float | None = None) -> Path:
-    """Write frames uint8 [H, W, 3] to a GIF that loops; ValueError for none, or of another kind. `fps`: None: 30 a second, fewer
-    where the film would be over in less than SHORTEST."""
+    """Write frames uint8 [H, W, 3] to a GIF that loops; ValueError for none, or of another kind. `fps`: None: 30 a second,
+    fewer where the film would be over in less than SHORTEST."""
     require()
     from PIL import Image
 
