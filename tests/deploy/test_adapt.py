@@ -130,6 +130,7 @@ def test_damage_and_other_schemas_are_named(capsys, tmp_path):
         ([*ROOM, "--from", "x"], "give a run to adapt"),
         (["--from", "nowhere"], "holds no saved agent"),
         (["--from", "x", "--env", "06_adapt:Room"], "begin with the run"),
+        (["--from", "x", "--seed", "3"], "begin with the run"),
         ([*ROOM, "--seed", "-1"], "a whole number from 0"),
         (["zoo:rl2-grid-navi", "--vary", "x=1:2"], "give --env MODULE:MAKE too"),
         (["zoo:rl2-grid-navi", "--env", "06_adapt:Hall"], "cannot be imported"),
