@@ -90,7 +90,7 @@ def test_links_resolve(path: Path):
         assert not fragment or fragment in anchors(file), f"{target} in {path.name}: {sorted(anchors(file))}"
 
 
-@pytest.mark.parametrize("name", ["your-own.md", "first-policy.md"])
+@pytest.mark.parametrize("name", ["your-own.md", "first-policy.md", "adapt.md"])
 def test_excerpts_are_from_the_examples(name: str):
     """Python on these pages is copied from files that the tests run."""
     found = blocks(ROOT / "docs" / name, "python")
