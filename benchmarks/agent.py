@@ -61,7 +61,7 @@ def measured(run: str, steps: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*", default=[f"zoo:{name}" for name in RUNS])
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=10_000)
     args = parser.parse_args()
     rows = {run: measured(run, args.steps) for run in args.runs}
     for run, row in rows.items():

@@ -2,10 +2,11 @@
 
     python benchmarks/serving.py [RUN ...] [--hostile 100000]      writes benchmarks/results/serving.json
 
-Clients and server share the machine: the server is a process of its own (`innerloop serve`), the clients are connections of this one
-over WebSocket, each with a session that acts, is paid, acts, … A step is one action and one reward. Beside it stand the same steps by
-`deploy.together` without a server, and the bare jitted call. With --hostile so many malformed requests are sent while one good session
-goes on: its actions must be what they are alone, no answer may be a 5xx, and the server's memory is read before and after.
+Clients and server share the machine: the server is a process of its own (`innerloop serve`), the clients are connections of
+this one over WebSocket, each with a session that acts, is paid, acts, … A step is one action and one reward. Beside it stand
+the same steps by `deploy.together` without a server, and the bare jitted call. With --hostile so many malformed requests are
+sent while one good session goes on: its actions must be what they are alone, no answer may be a 5xx, and the server's memory
+is read before and after.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     adapt.add_argument(
         "--episodes", dest="count", type=_count, metavar="N", help="to live (default: what the method was made for)"
     )
-    adapt.add_argument("--seed", type=int, default=0, help="which task, episodes and actions (default: 0)")
+    adapt.add_argument("--seed", type=int, help="which task, episodes and actions (default: 0)")
     adapt.add_argument("--out", type=Path, metavar="DIR", help="where (default: a new folder in adapted/, or that of --from)")
     adapt.add_argument("--video", action="store_true", help="film an episode before and after, where the environment renders")
     adapt.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
@@ -304,7 +304,7 @@ def _adapt(args: argparse.Namespace) -> None:
     env = _environment(args)
     if env and args.on:
         raise ConfigError("--env and --on name two environments; give one of them.")
-    if args.seed < 0:
+    if (args.seed or 0) < 0:
         raise ConfigError(f"--seed {args.seed}: accepted: a whole number from 0.")
     options = {name: getattr(args, name) for name in ("on", "resume", "seed", "out", "video")}
     with Console(stderr=True).status("adapting") as status:

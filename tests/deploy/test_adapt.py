@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -129,6 +130,7 @@ def test_damage_and_other_schemas_are_named(capsys, tmp_path):
         ([*ROOM, "--from", "x"], "give a run to adapt"),
         (["--from", "nowhere"], "holds no saved agent"),
         (["--from", "x", "--env", "06_adapt:Room"], "begin with the run"),
+        (["--from", "x", "--seed", "3"], "begin with the run"),
         ([*ROOM, "--seed", "-1"], "a whole number from 0"),
         (["zoo:rl2-grid-navi", "--vary", "x=1:2"], "give --env MODULE:MAKE too"),
         (["zoo:rl2-grid-navi", "--env", "06_adapt:Hall"], "cannot be imported"),
@@ -191,6 +193,18 @@ def test_rows_share_what_was_learned():
     many = blocks([0] * 91, False)
     assert len(many) <= ROWS and many[0][0] == 0 and many[-1][1] == 91
     assert all(a[1] == b[0] for a, b in zip(many, many[1:], strict=False))
+
+
+@pytest.mark.slow
+def test_another_process_goes_on_bit_for_bit(tmp_path):
+    """Two processes, the second of which only has the folder, leave what one would have left."""
+    lived = "import sys; from innerloop.cli import main; sys.exit(main(sys.argv[1:]))"
+    run = ["adapt", "zoo:rl2-grid-navi"]
+    calls = [[*run, "--episodes", "4", "--out", "whole"], [*run, "--episodes", "2", "--out", "parts"]]
+    for words in (*calls, ["adapt", "--from", "parts", "--episodes", "2"]):
+        subprocess.run([sys.executable, "-c", lived, *words], cwd=tmp_path, check=True, capture_output=True)
+    states = [sealed.read_manifest(tmp_path / name / "agent")["digest"] for name in ("whole", "parts")]
+    assert states[0] == states[1]
 
 
 @pytest.mark.slow

@@ -15,11 +15,11 @@ from innerloop.deploy.agent import Agent
 from innerloop.deploy.sessions import Sessions
 
 pytest.importorskip("fastapi", reason="the extra innerloop[serve] is not installed")
-import uvicorn  # noqa: E402
-from websockets.exceptions import InvalidStatus  # noqa: E402
-from websockets.sync.client import connect  # noqa: E402
+import uvicorn
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
-from innerloop.deploy.server import Service, read_token, serve  # noqa: E402
+from innerloop.deploy.server import Service, read_token, serve
 
 CARD = {"digest": "d" * 64, "recipe": {"name": "rl2", "family": "point-goal"}}
 

@@ -52,7 +52,7 @@ def adapt(
     on: str | None = None,
     resume: str | Path | None = None,
     episodes: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     out: str | Path | None = None,
     video: bool = False,
     each: Each | None = None,
@@ -65,7 +65,7 @@ def adapt(
         on: a family by name, of which one held-out task is lived; neither: the run's own.
         resume: in place of all these, a folder that an earlier call wrote: the same agent goes on in the same task.
         episodes: to live; None: as many as the method was made for.
-        seed: of the task, its episodes and the agent.
+        seed: of the task, its episodes and the agent; None: 0, or that of `resume`.
         out: the folder to write; None: a new one in adapted/, or that of `resume`.
         video: film an episode without adaptation and the same one (by its seed) with it.
         each: called after every episode with its number, their number and its return.
@@ -84,8 +84,9 @@ def adapt(
         films.require()
     if (path is None) == (resume is None):
         raise ConfigError("give a run to adapt (a run folder, or zoo:NAME), or --from a folder that `innerloop adapt` wrote.")
-    if resume is not None and (env or on):
-        raise ConfigError("--from goes on in the task that the agent was adapted to; for another one begin with the run.")
+    if resume is not None and (env or on or seed is not None):
+        raise ConfigError("--from goes on in the task, and with the seed, of before; for another one begin with the run.")
+    seed = seed or 0
     if episodes is not None and episodes < 1:
         raise ConfigError(f"episodes is {episodes}; accepted: at least 1.")
     if resume is not None:
@@ -114,6 +115,8 @@ def adapt(
             raise problem
         blank = _unadapted(agent, family, seed)
         _, beside, failed = _episodes(blank, place, seed, range(behind, behind + len(rows)), None, film=video)
+        if isinstance(failed, KeyboardInterrupt):
+            raise failed
         result: dict[str, Any] = {
             "run": source,
             "recipe": recipe.name,
@@ -178,7 +181,7 @@ def _filmed(where: Path, place: Any, beside: list[Lived], rows: list[Lived]) -> 
     """The last episode without and with adaptation, which began alike."""
     said = getattr(getattr(place, "env", place), "metadata", {})
     pair = {"before": beside[-1].frames, "after": rows[-1].frames}
-    rate = float(said.get("render_fps") or 30)
+    rate = said.get("render_fps")
     return {name: str(films.write(where / f"{name}.gif", frames, rate)) for name, frames in pair.items()}
 
 

@@ -72,9 +72,8 @@ class Agent:
         self.meta, self.card, self.horizon = meta, dict(card or {}), horizon
         self.spaces, self.plan = self.inner.spaces, self.inner.plan
         self.learns = learns(self.inner, meta)
-        self.door = Door(self.spaces)
-        self._shape = chunk_shape(self.inner, meta) if self.learns else None
-        self._glass = Glass(self.inner)
+        self.door, self._glass = Door(self.spaces), Glass(self.inner)
+        self.chunk = chunk_shape(self.inner, meta) if self.learns else None  # its shapes
         self._policies: dict[tuple[bool, str], Policy] = {}
         self._stage = -1  # before `begin`
         self._impl = str(jax.random.key_impl(jax.random.key(0)))
@@ -167,8 +166,8 @@ class Agent:
         arrived = None if obs is None else self.door.observed(obs, "reward")
         if self.longest and not any(ends) and self.counts.elapsed + 1 >= self.longest:
             raise ValueError(
-                f"reward(): this episode has more than {self.longest} steps, the longest that the agent expects. Cut it "
-                "(truncated=True), or load the agent with horizon= its length."
+                f"reward(): this episode has not ended after {self.longest} steps, the most that the agent expects. Cut it "
+                "(truncated=True), or load the agent with horizon= the steps that it may take."
             )
         self._paid, self._ends, self._stage = paid, ends, OWED
         if arrived is not None:
@@ -258,17 +257,6 @@ class Agent:
         told = {"stage": self._stage, "over": self._over, "at_end": self.at_end, "impl": str(jax.random.key_impl(self.key))}
         return arrays, told | {"deterministic": self._stage > WAITING and self._deterministic}
 
-    def like(self, told: dict[str, Any]) -> dict[str, Any]:
-        """The shapes of `meta` and of the arrays of `state`, whose JSON is `told`."""
-        key = jax.random.key(0, impl=told["impl"])
-        fast = jax.eval_shape(jax.vmap(self.inner.begin, (None, 0)), self.meta, key[None])
-        first = birth(self.spaces, zeros(self.spaces.obs, (1,)), 1)
-        step = jax.tree.map(lambda x: np.asarray(x)[None], first)
-        rows = spare(self._shape) if self._shape is not None else ()
-        counts = Counts(*(np.zeros((), np.int64) for _ in Counts._fields))
-        paid = np.zeros((), np.float64)
-        return {"meta": self.meta, "fast": fast, "step": step, "rows": rows, "key": key, "counts": counts, "paid": paid}
-
     def resume(self, arrays: dict[str, Any], told: dict[str, Any]) -> Self:
         """Take up what `state` gave, with "meta" among the arrays."""
         self.meta, self.key, self._rows = arrays["meta"], arrays["key"], arrays["rows"]
@@ -320,7 +308,7 @@ class Agent:
         if fresh:
             self._fast = policy.begin(self.meta, key_begin)
             self._entry = self._fast, self._step
-            self._rows = spare(self._shape) if self._shape is not None else ()
+            self._rows = spare(self.chunk) if self.chunk is not None else ()
 
     def _question(self, seen: Any) -> Question:
         step = self._step._replace(obs=seen)
@@ -347,7 +335,7 @@ class Agent:
                 rows = jax.tree.map(lambda x: jnp.asarray(x)[None], self._rows)
                 key = self._learn_keys[:, int(c.chunk)]
                 self._fast = self.policy(True).learn(self.meta, self._fast, rows, key)
-                self._rows = spare(self._shape)  # pyright: ignore[reportArgumentType]  # there is a shape where it learns
+                self._rows = spare(self.chunk)  # pyright: ignore[reportArgumentType]  # there is a shape where it learns
             c = c._replace(chunk=c.chunk + 1, row=0, learned=c.learned + self.learns)
         whole = c.chunk == self.plan.chunks
         c = c._replace(segment=c.segment + 1, chunk=0) if whole else c

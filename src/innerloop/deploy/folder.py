@@ -9,13 +9,17 @@ read, nothing executed.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import jax
+import numpy as np
+
+from innerloop.core import birth
+from innerloop.core.spaces import zeros
+from innerloop.deploy.agent import Agent, Counts
+from innerloop.deploy.solitude import spare
 from innerloop.run import sealed
 from innerloop.run.folder import FolderError
-
-if TYPE_CHECKING:
-    from innerloop.deploy.agent import Agent
 
 KIND = "agent"
 SCHEMA = 1  # of what the card and the leaves mean; `sealed.SCHEMA` is of the folder
@@ -63,5 +67,16 @@ def restore(path: str | Path) -> Agent:
 
     card = read_card(path)
     agent = made(card)
-    state, _ = sealed.load_meta(path, agent.like(card["state"]))
+    state, _ = sealed.load_meta(path, {"meta": agent.meta, **shapes(agent, card["state"])})
     return agent.resume(state, card["state"])
+
+
+def shapes(agent: Agent, told: dict[str, Any]) -> dict[str, Any]:
+    """Of the arrays of `Agent.state`, whose JSON is `told`."""
+    key = jax.random.key(0, impl=told["impl"])
+    fast = jax.eval_shape(jax.vmap(agent.inner.begin, (None, 0)), agent.meta, key[None])
+    step = jax.tree.map(lambda x: np.asarray(x)[None], birth(agent.spaces, zeros(agent.spaces.obs, (1,)), 1))
+    rows = spare(agent.chunk) if agent.chunk is not None else ()
+    counts = Counts(*(np.zeros((), np.int64) for _ in Counts._fields))
+    paid = np.zeros((), np.float64)
+    return {"fast": fast, "step": step, "rows": rows, "key": key, "counts": counts, "paid": paid}

@@ -1,7 +1,7 @@
 """`innerloop serve`: sessions of an adapting agent over HTTP and WebSocket.
 
-Not the sessions (`sessions.py`), nor the line in which requests wait for them (`line.py`). Nothing over the wire names a file or
-an address, and there is no way to the server itself.
+Not the sessions (`sessions.py`), nor the line in which requests wait for them (`line.py`). Nothing over the wire names a file
+or an address, and there is no way to the server itself.
 """
 
 import asyncio

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from innerloop.deploy.agent import Agent
+from innerloop.deploy.folder import shapes
 from innerloop.deploy.together import Together
 from innerloop.run import sealed
 from innerloop.run.folder import FolderError
@@ -186,9 +187,7 @@ class Sessions:
             card = sealed.read_card(path)
             if card.get("session_schema") != SCHEMA or card["run"] != self._run:
                 raise Refused("gone", "this session was saved by another version or of another run, and cannot go on here.")
-            like = self.agent.like(card["state"])
-            like.pop("meta")
-            state, _ = sealed.load_meta(path, like)
+            state, _ = sealed.load_meta(path, shapes(self.agent, card["state"]))
         except FolderError as error:
             raise Refused("gone", f"what was saved of this session is damaged: {error}") from None
         self._admit(client)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 WIDEST = 480  # pixels
+SHORTEST = 3.0  # seconds
 LONGEST = 600  # frames; of longer episodes every so-manieth is kept
 
 
@@ -26,8 +27,9 @@ def require() -> None:
         raise NoPillow("videos need Pillow: pip install 'innerloop[video]'.") from None
 
 
-def write(path: Path, frames: Sequence[np.ndarray], fps: float = 30.0) -> Path:
-    """Write frames uint8 [H, W, 3] to a GIF that loops; ValueError for none, or of another kind."""
+def write(path: Path, frames: Sequence[np.ndarray], fps: float | None = None) -> Path:
+    """Write frames uint8 [H, W, 3] to a GIF that loops; ValueError for none, or of another kind. `fps`: None: 30 a second,
+    fewer where the film would be over in less than SHORTEST."""
     require()
     from PIL import Image
 
@@ -43,6 +45,7 @@ def write(path: Path, frames: Sequence[np.ndarray], fps: float = 30.0) -> Path:
         if picture.width > WIDEST:
             picture = picture.resize((WIDEST, max(1, round(picture.height * WIDEST / picture.width))))
         pictures.append(picture)
+    fps = fps or min(30.0, max(2.0, len(frames) / SHORTEST))
     shown = max(20, round(1000 * every / max(fps, 1.0)))  # milliseconds; browsers slow down what is quicker
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=shown, loop=0)
     return path
