@@ -1,8 +1,8 @@
 """What every method of the zoo earns in every family, in one page: `python docs/worlds_table.py` writes docs/worlds.md.
 
-Not a measurement: the figures are those of `zoo/*/evaluation.json`, which `innerloop evaluate` wrote. A family has a table for
-each unit of experience; rows are the methods, what stands beside them in their reports, and the known optimum. `--check` changes
-nothing and fails where the page is stale.
+Not a measurement: the figures are those of `zoo/*/evaluation.json`, which `innerloop evaluate` wrote. A family has a table
+for each unit of experience; rows are the methods, what stands beside them in their reports, and the known optimum.
+`--check` changes nothing and fails where the page is stale.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ PAGE = ROOT / "docs" / "worlds.md"
 COLUMNS = 6  # units of experience that are shown at most
 ABOUT = """# Every family, every method
 
-Returns in tasks that were held out, by how much of the task has been lived: final checkpoints of the [zoo](../zoo), tasks of the
-test split, actions as the policy draws them. ± is half of the 95 % interval, over seeds where there are several, else over tasks.
-*No adaptation* is the method's own net that keeps nothing between units, *from scratch* learns in the test task alone with the same
-experience, *random* draws its actions evenly; what else stands there is known optima and the method's own rivals.
-[The protocol](evaluation.md).
+Returns in tasks that were held out, by how much of the task has been lived: final checkpoints of the [zoo](../zoo),
+tasks of the test split, actions as the policy draws them. ± is half of the 95 % interval, over seeds where there are
+several, else over tasks. *No adaptation* is the method's own net that keeps nothing between units, *from scratch*
+learns in the test task alone with the same experience, *random* draws its actions evenly; what else stands there is
+known optima and the method's own rivals. [The protocol](evaluation.md).
 
 Written from `zoo/*/evaluation.json` by `python docs/worlds_table.py`.
 """
 
 
 def figure(value: float) -> str:
+    """Two digits, of large numbers none."""
     return (f"{value:,.2f}" if abs(value) < 1000 else f"{value:,.0f}").replace("-", "−")
 
 
