@@ -1,4 +1,4 @@
-"""What the command line does, from Python: train, resume, record, evaluate, report, digest.
+"""What the command line does, from Python: train, resume, record, evaluate, report, digest, load, adapt.
 
 Not the command line (`cli.py`): nothing here parses arguments or prints. Heavy imports happen inside the functions, after
 the run folder is on disk.
@@ -20,6 +20,7 @@ from innerloop.requests import asked, command as as_typed, furnished, recover, r
 from innerloop.run.folder import FolderError, RunFolder, members, recipe_digest, seed_folder
 
 if TYPE_CHECKING:
+    from innerloop.deploy.agent import Agent
     from innerloop.run.config import Recipe
     from innerloop.tasks.family import Family
 
@@ -228,6 +229,20 @@ def record(teacher: str | Path, **options: Any) -> Path:
 
     with asked():
         return keep(teacher, **options)
+
+
+def adapt(path: str | Path | None = None, **options: Any) -> dict[str, Any]:
+    """Adapt an agent to one task and save it: see `innerloop.deploy.adaptation.adapt` for options and the result."""
+    from innerloop.deploy.adaptation import adapt as live
+
+    return live(path, **options)
+
+
+def load(path: str | Path, **options: Any) -> Agent:
+    """An agent of a run, of "zoo:NAME" or of a folder that `Agent.save` wrote: see `innerloop.deploy.loading.load`."""
+    from innerloop.deploy.loading import load as make
+
+    return make(path, **options)
 
 
 def report(paths: Sequence[str | Path], out: str | Path | None = None) -> Path:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from innerloop.nets.layers import Dense
@@ -193,7 +192,7 @@ def _inputs(reader: Reader, row: Row, now: Outlook, then: Outlook, slow: Outlook
     return jnp.where(row.mask[..., None], seen, 0.0), jnp.where(row.mask[..., None, None], actions, 0.0)
 
 
-def from_arrays(arrays: Mapping[str, np.ndarray]) -> DiscoNet:
+def from_arrays(arrays: Mapping[str, Any]) -> DiscoNet:
     """The net of a verified file (`run/rule_file.py`), by the names of its arrays."""
     top, life = "lstm", "lstm/~/meta_lstm/~unroll"
 
