@@ -3,7 +3,8 @@
 Not a measurement: a card says what `innerloop evaluate` found. Between `<!-- zoo WORDS -->` and `<!-- /zoo -->` everything
 is replaced; WORDS may name a recipe (`rl2`) and a language (`zh`). Between `<!-- steps WORDS -->` and `<!-- /steps -->` stand
 the returns after each gradient step, and between `<!-- memories -->` and `<!-- /memories -->` what `benchmarks/memories.py`
-measured. `--check` changes nothing and fails where a page is stale.
+measured. Between `<!-- measures FAMILY -->` and `<!-- /measures -->` stands what a family is judged by beside the return.
+`--check` changes nothing and fails where a page is stale.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(r"(<!-- zoo ?([a-z0-9 -]*?) ?-->\n).*?(<!-- /zoo -->)", re.DOTALL)
 _STEPS = re.compile(r"(<!-- steps ?([a-z0-9 -]*?) ?-->\n).*?(<!-- /steps -->)", re.DOTALL)
 _MEMORIES = re.compile(r"(<!-- memories -->\n).*?(<!-- /memories -->)", re.DOTALL)
+_MEASURES = re.compile(r"(<!-- measures ([a-z0-9-]+) -->\n).*?(<!-- /measures -->)", re.DOTALL)
 _MEASURED = ROOT / "benchmarks" / "results" / "memories.json"
 _HEADS = {
     "en": ("zoo entry", "first → last", "result [95 % interval]", "oracle", "test tasks", "seeds", "train steps", "CPU min"),
@@ -129,10 +131,53 @@ def memories(measured: dict[str, Any]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n" if lines else _NONE["en"] + "\n"
 
 
+def measures(family: str) -> str:
+    """The Markdown of a family's measures: a row for every method in the zoo, as it begins and ends in a new task, and for what
+    stands beside them."""
+    rows: dict[str, list[str]] = {}
+    head: list[str] = []
+    for path in sorted((ROOT / "zoo").glob("*/evaluation.json")):
+        found = json.loads(path.read_text("utf-8"))
+        if found["family"] != family or not found.get("measures"):
+            continue
+        told = found["measures"]
+        word = found["unit"]
+        head = ["over a trial", f"return of an {word}" if word == "episode" else "return", *map(_named, told.items())]
+        run = f"**{found['recipe']}**"
+        units = len(found["curve"])
+        rows[run] = [_spread(_shared(found["total"], units)), *(_spread(m["trial"]) for m in told.values())]
+        for end, i in ((f"{run}, first {word}", 0), (f"{run}, last {word}", -1)):
+            rows[end] = [_spread(found["curve"][i]), *(_spread(m["curve"][i]) for m in told.values())]
+        for name, beside in found["baselines"].items():
+            if beside.get("measures"):
+                total = _shared(beside["total"], len(beside["curve"]))
+                known = name not in ("no adaptation", "from scratch", "random")
+                row = [_spread(total), *(_spread(beside["measures"][m]["trial"]) for m in told)]
+                rows.setdefault(name if known else f"{name} ({found['recipe']})", row)
+    if not rows:
+        return _NONE["en"] + "\n"
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *([name, *cells] for name, cells in rows.items())]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
+
+
+def _named(measure: tuple[str, dict[str, Any]]) -> str:
+    name, about = measure
+    return f"{name}, {about['unit']}" if about["unit"] else name
+
+
+def _shared(total: dict[str, float], units: int) -> dict[str, float]:
+    return {name: value / units for name, value in total.items()}
+
+
+def _spread(point: dict[str, float]) -> str:
+    return f"{_figure(point['mean'])} ± {_figure((point['hi'] - point['lo']) / 2)}"
+
+
 def filled(text: str, found: list[dict[str, Any]]) -> str:
     """The page with its tables as the cards have them."""
     measured = json.loads(_MEASURED.read_text("utf-8")) if _MEASURED.is_file() else {}
     text = _MEMORIES.sub(lambda m: m[1] + memories(measured) + m[2], text)
+    text = _MEASURES.sub(lambda m: m[1] + measures(m[2]) + m[3], text)
     text = _STEPS.sub(lambda m: m[1] + steps(found, m[2].split()) + m[3], text)
     return _BLOCK.sub(lambda m: m[1] + table(found, m[2].split()) + m[3], text)
 
