@@ -142,17 +142,16 @@ def measures(family: str) -> str:
             continue
         told = found["measures"]
         word = found["unit"]
-        head = ["over a trial", f"return of an {word}" if word == "episode" else "return", *map(_named, told.items())]
+        head = ["over a trial", "return of an episode" if word == "episode" else "return", *map(_named, told.items())]
         run = f"**{found['recipe']}**"
-        units = len(found["curve"])
+        units = len(found["curve"]) if word == "episode" else 1
         rows[run] = [_spread(_shared(found["total"], units)), *(_spread(m["trial"]) for m in told.values())]
         for end, i in ((f"{run}, first {word}", 0), (f"{run}, last {word}", -1)):
             rows[end] = [_spread(found["curve"][i]), *(_spread(m["curve"][i]) for m in told.values())]
         for name, beside in found["baselines"].items():
             if beside.get("measures"):
-                total = _shared(beside["total"], len(beside["curve"]))
                 known = name not in ("no adaptation", "from scratch", "random")
-                row = [_spread(total), *(_spread(beside["measures"][m]["trial"]) for m in told)]
+                row = [_spread(_shared(beside["total"], units)), *(_spread(beside["measures"][m]["trial"]) for m in told)]
                 rows.setdefault(name if known else f"{name} ({found['recipe']})", row)
     if not rows:
         return _NONE["en"] + "\n"
