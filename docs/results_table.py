@@ -226,8 +226,8 @@ def serving(measured: dict[str, Any]) -> str:
             answers = ", ".join(f"{count:,} × {status}" for status, count in hostile["answers"].items())
             kept = "unchanged" if hostile["good session unchanged"] else "CHANGED"
             told.append(
-                f"\n`{run}`: {hostile['requests']:,} hostile requests, answered {answers}; the good session beside them {kept}; "
-                f"the server's memory {hostile['MiB before']:.0f} MiB before and {hostile['MiB after']:.0f} after.\n"
+                f"\n`{run}`: {hostile['requests']:,} hostile requests, answered {answers}; the good session "
+                f"beside them {kept}; the server's memory {hostile['MiB before']:.0f} MiB before and {hostile['MiB after']:.0f} after.\n"
             )
     return _table(lines) + "".join(told)
 

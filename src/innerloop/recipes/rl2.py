@@ -46,8 +46,8 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
         "inner": BY_KEY,
         "outer": {"entropy_weight": 0.04},
     },
-    # Episodes end early where they go well, or where they go badly: in a trial of so many steps, with the next episode beginning
-    # at once, a pole that falls costs nothing, and nothing was learned.
+    # Episodes end early where they go well, or where they go badly: in a trial of so many steps, with the next episode
+    # beginning at once, a pole that falls costs nothing, and nothing was learned.
     "hidden": {
         "meta_batch": 32,
         "steps": 12_000_000,
