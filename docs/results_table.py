@@ -227,7 +227,8 @@ def serving(measured: dict[str, Any]) -> str:
             kept = "unchanged" if hostile["good session unchanged"] else "CHANGED"
             told.append(
                 f"\n`{run}`: {hostile['requests']:,} hostile requests, answered {answers}; the good session "
-                f"beside them {kept}; the server's memory {hostile['MiB before']:.0f} MiB before and {hostile['MiB after']:.0f} after.\n"
+                f"beside them {kept}; the server's memory {hostile['MiB before']:.0f} MiB before and "
+                f"{hostile['MiB after']:.0f} after.\n"
             )
     return _table(lines) + "".join(told)
 
