@@ -1,0 +1,1 @@
+"""Agents in use: what a finished run does outside training."""

@@ -1,0 +1,96 @@
+"""Graphs as ONNX models, by jax2onnx; the only file that imports it.
+
+Not the folder around them (`export.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import jax
+
+from innerloop.deploy.portable import Graph, batched, constant
+from innerloop.deploy.primitives import FOR_ONNX, Inexportable, evaluate, trace
+
+OPSET = 21  # of onnxruntime 1.20 and later
+_TYPES = {"float32": "FLOAT", "int32": "INT32", "bool": "BOOL", "uint32": "UINT32"}
+
+
+def needs() -> None:
+    """ImportError, saying what to install, where the extra is missing."""
+    try:
+        import jax2onnx  # noqa: F401
+        import onnx  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"an export to ONNX needs jax2onnx and onnx ({error}); install them with pip install 'innerloop[export]'."
+        ) from error
+
+
+def model(graph: Graph, batch: int | None) -> bytes:
+    """The graph of `batch` agents (None: of any number) as a serialised ONNX model.
+
+    Raises:
+        Inexportable: jax2onnx does not know what the graph is made of.
+    """
+    import onnx
+
+    made = _model(graph, batch) if graph.inputs else _constant(graph, batch)
+    made.producer_name, made.graph.name = "innerloop", graph.name
+    onnx.checker.check_model(made)
+    return made.SerializeToString()
+
+
+def _model(graph: Graph, batch: int | None) -> Any:
+    from jax2onnx import to_onnx
+
+    size: Any = jax.export.symbolic_shape("agents")[0] if batch is None else batch
+    specs = [jax.ShapeDtypeStruct((size, *p.shape), p.dtype) for p in graph.inputs]
+    program = trace(batched(graph), *specs)
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # of shapes that it does not write down
+    try:
+        made = to_onnx(
+            lambda *xs: evaluate(program, xs, FOR_ONNX), specs, model_name=graph.name, opset=OPSET,
+            input_names=[p.name for p in graph.inputs],
+        )  # fmt: skip
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise Inexportable(f"jax2onnx does not convert `{graph.name}`: {reason}") from error
+    _name_outputs(made, [p.name for p in graph.outputs])
+    return made
+
+
+def _name_outputs(made: Any, names: list[str]) -> None:
+    """Each output under its own name, also where two are the same value."""
+    from onnx import helper
+
+    had = list(made.graph.output)
+    del made.graph.output[:]
+    for old, name in zip(had, names, strict=True):
+        made.graph.node.append(helper.make_node("Identity", [old.name], [name]))
+        new = made.graph.output.add()
+        new.CopyFrom(old)
+        new.name = name
+
+
+def _constant(graph: Graph, batch: int | None) -> Any:
+    """Of constants: as they are, or repeated for as many agents as the input `agents` [1] says."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes, held, outputs = [], [], []
+    inputs = [helper.make_tensor_value_info("agents", TensorProto.INT64, [1])] if batch is None else []
+    for port, value in zip(graph.outputs, constant(graph), strict=True):
+        kind = getattr(TensorProto, _TYPES[port.dtype])
+        outputs.append(helper.make_tensor_value_info(port.name, kind, ["agents" if batch is None else batch, *port.shape]))
+        one = np.broadcast_to(value[None], (batch or 1, *value.shape))
+        held.append(numpy_helper.from_array(np.ascontiguousarray(one), f"{port.name}_value"))
+        if batch is None:
+            held.append(numpy_helper.from_array(np.array(value.shape, np.int64), f"{port.name}_shape"))
+            nodes.append(helper.make_node("Concat", ["agents", f"{port.name}_shape"], [f"{port.name}_whole"], axis=0))
+            nodes.append(helper.make_node("Expand", [f"{port.name}_value", f"{port.name}_whole"], [port.name]))
+        else:
+            nodes.append(helper.make_node("Identity", [f"{port.name}_value"], [port.name]))
+    made = helper.make_graph(nodes, graph.name, inputs, outputs, held)
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
