@@ -6,14 +6,16 @@ Not the folder around them (`export.py`).
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import jax
 
-from innerloop.deploy.portable import Graph, batched, constant
-from innerloop.deploy.primitives import FOR_ONNX, Inexportable, evaluate, trace
+from innerloop.deploy.portable import Graph, Port, batched, constant
+from innerloop.deploy.primitives import FOR_ONNX, Inexportable, evaluate, names, trace
 
 OPSET = 21  # of onnxruntime 1.20 and later
+LOOPS = {"scan", "while"}
 _TYPES = {"float32": "FLOAT", "int32": "INT32", "bool": "BOOL", "uint32": "UINT32"}
 
 
@@ -43,11 +45,16 @@ def model(graph: Graph, batch: int | None) -> bytes:
 
 
 def _model(graph: Graph, batch: int | None) -> Any:
+    if batch is None and names(graph.program) & LOOPS:
+        return _each_in_turn(graph)
+    size: Any = jax.export.symbolic_shape("agents")[0] if batch is None else batch
+    return _converted(graph, batched(graph), [jax.ShapeDtypeStruct((size, *p.shape), p.dtype) for p in graph.inputs])
+
+
+def _converted(graph: Graph, f: Callable[..., Any], specs: list[Any]) -> Any:
     from jax2onnx import to_onnx
 
-    size: Any = jax.export.symbolic_shape("agents")[0] if batch is None else batch
-    specs = [jax.ShapeDtypeStruct((size, *p.shape), p.dtype) for p in graph.inputs]
-    program = trace(batched(graph), *specs)
+    program = trace(f, *specs)
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # of shapes that it does not write down
     try:
         made = to_onnx(
@@ -58,7 +65,55 @@ def _model(graph: Graph, batch: int | None) -> Any:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise Inexportable(f"jax2onnx does not convert `{graph.name}`: {reason}") from error
     _name_outputs(made, [p.name for p in graph.outputs])
+    _forget_unused(made.graph)
     return made
+
+
+def _each_in_turn(graph: Graph) -> Any:
+    """For any number of agents, one after the other: inside a loop jax2onnx needs every length to be known."""
+    from onnx import helper
+
+    one = _converted(graph, graph.call, [jax.ShapeDtypeStruct(p.shape, p.dtype) for p in graph.inputs])
+    inputs, outputs = ([p.name for p in ports] for ports in (graph.inputs, graph.outputs))
+    body = helper.make_graph(
+        [*one.graph.node], f"{graph.name}_of_one", [*one.graph.input], [*one.graph.output], [*one.graph.initializer],
+        value_info=[*one.graph.value_info],
+    )  # fmt: skip
+    _rename(body, {name: f"one_{name}" for name in (*inputs, *outputs)})
+    scan = helper.make_node("Scan", inputs, outputs, body=body, num_scan_inputs=len(inputs))
+    whole = helper.make_graph([scan], graph.name, *([_value(p) for p in ports] for ports in (graph.inputs, graph.outputs)))
+    return helper.make_model(whole, opset_imports=one.opset_import, ir_version=one.ir_version, functions=one.functions)
+
+
+def _value(port: Port, batch: int | None = None) -> Any:
+    from onnx import TensorProto, helper
+
+    return helper.make_tensor_value_info(port.name, getattr(TensorProto, _TYPES[port.dtype]), [batch or "agents", *port.shape])
+
+
+def _rename(graph: Any, new: dict[str, str]) -> None:
+    """Values of a graph, and where its loops read them."""
+    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        value.name = new.get(value.name, value.name)
+    for node in graph.node:
+        for ends in (node.input, node.output):
+            ends[:] = [new.get(name, name) for name in ends]
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _rename(attribute.g, new)
+
+
+def _forget_unused(graph: Any) -> set[str]:
+    """Without initial values that nothing reads; returns the names that it reads, its loops included."""
+    read = {name for node in graph.node for name in node.input} | {x.name for x in graph.output}
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                read |= _forget_unused(attribute.g)
+    held = [x for x in graph.initializer if x.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(held)
+    return read
 
 
 def _name_outputs(made: Any, names: list[str]) -> None:
@@ -82,8 +137,7 @@ def _constant(graph: Graph, batch: int | None) -> Any:
     nodes, held, outputs = [], [], []
     inputs = [helper.make_tensor_value_info("agents", TensorProto.INT64, [1])] if batch is None else []
     for port, value in zip(graph.outputs, constant(graph), strict=True):
-        kind = getattr(TensorProto, _TYPES[port.dtype])
-        outputs.append(helper.make_tensor_value_info(port.name, kind, ["agents" if batch is None else batch, *port.shape]))
+        outputs.append(_value(port, batch))
         one = np.broadcast_to(value[None], (batch or 1, *value.shape))
         held.append(numpy_helper.from_array(np.ascontiguousarray(one), f"{port.name}_value"))
         if batch is None:
