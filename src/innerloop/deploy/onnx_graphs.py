@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
 
-from innerloop.deploy.portable import Graph, Port, batched, constant
+from innerloop.deploy.portable import Graph, Port, Portable, batched, constant, example, expected
 from innerloop.deploy.primitives import FOR_ONNX, Inexportable, evaluate, names, trace
 
 OPSET = 21  # of onnxruntime 1.20 and later
@@ -28,6 +29,36 @@ def needs() -> None:
         raise ImportError(
             f"an export to ONNX needs jax2onnx and onnx ({error}); install them with pip install 'innerloop[export]'."
         ) from error
+
+
+def write(made: Portable, out: Path, agents: int | None) -> dict[str, str]:
+    """A model for every graph, each run once beside the original; {graph: file}."""
+    for name, graph in made.graphs.items():
+        content = model(graph, agents)
+        _try(graph, content, agents)
+        (out / f"{name}.onnx").write_bytes(content)
+    return {name: f"{name}.onnx" for name in made.graphs}
+
+
+def _try(graph: Graph, content: bytes, agents: int | None) -> None:
+    """Inexportable where onnxruntime does not run the model, or finds other numbers than JAX does."""
+    import numpy as np
+    import onnxruntime
+
+    count = agents or 3
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    given = example(graph, count)
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        open_count = not graph.inputs and agents is None
+        told = {"agents": np.array([count])} if open_count else {p.name: x for p, x in zip(graph.inputs, given, strict=True)}
+        found = session.run(None, told)
+    except Exception as error:
+        raise Inexportable(f"onnxruntime does not run `{graph.name}` as jax2onnx made it: {str(error).splitlines()[0]}") from error
+    for port, x, y in zip(graph.outputs, found, expected(graph, count, given), strict=True):
+        if x.shape != y.shape or x.dtype != y.dtype or not np.allclose(x, y, 1e-3, 1e-3, equal_nan=True):
+            raise Inexportable(f"`{graph.name}` as jax2onnx made it gives another {port.name} than JAX does")
 
 
 def model(graph: Graph, batch: int | None) -> bytes:

@@ -21,7 +21,7 @@ from jax.extend import core as jex
 from innerloop.core import Belief, Choice, Inner, birth
 from innerloop.core.spaces import zeros
 from innerloop.deploy.primitives import WRITTEN_OUT, Draw, Inexportable, evaluate, names, needed, reads, trace
-from innerloop.deploy.solitude import alone, chunk_shape
+from innerloop.deploy.solitude import alone, chunk_shape, learns
 
 DISTS = {"Categorical": "categorical", "Normal": "normal", "TanhNormal": "tanh_normal"}
 _RANDOM = {"random_bits", "random_wrap", "random_split", "random_fold_in", "threefry2x32", "rng_bit_generator", "random_gamma"}
@@ -62,7 +62,9 @@ class Portable(NamedTuple):
     graphs: dict[str, Graph]  # begin and decide; observe and learn where they change something
     dist: str  # of DISTS
     learns: bool
-    recorded: tuple[str, ...]  # names of state leaves in the inner's own order, all of them
+    recorded: tuple[str, ...]  # names of the state's leaves in the inner's own order, all of them
+    step_names: tuple[str, ...]  # of the ports that a Step's leaves would be, in their order
+    chunk_names: tuple[str, ...]  # of a Chunk's
 
 
 def flat_names(tree: Any) -> list[str]:
@@ -89,11 +91,15 @@ def portable(inner: Inner[Any, Any], meta: Any, *, streams: int = 1, horizon: in
     Raises:
         Inexportable: with the reason.
     """
+    split = learns(inner, meta)
     inner, longest = alone(inner, meta, horizon)
     if streams > 1:
-        if inner.plan.steps % streams and longest:
-            raise Inexportable(f"a chunk of {inner.plan.steps} steps does not divide into {streams} streams; give a divisor.")
-        steps = inner.plan.steps // streams if longest else inner.plan.steps
+        steps = inner.plan.steps // streams if split else inner.plan.steps
+        if split and (inner.plan.steps % streams or steps < longest):
+            raise Inexportable(
+                f"a chunk of {inner.plan.steps} steps, in whole episodes of up to {longest or 1}, is not to be had from {streams} "
+                "streams; give a divisor."
+            )
         inner = inner.with_plan(inner.plan._replace(steps=steps, streams=streams))
     return _Maker(inner, meta, longest).made()
 
@@ -161,9 +167,9 @@ class _Maker:
         graphs = {name: graph for name, graph in graphs.items() if graph.outputs}
         left = tuple(p.of for i, p in enumerate(self.state) if i not in kept)
         state = tuple(self.state[i] for i in sorted(kept))
-        return Portable(
-            inner, self.longest, state, left, graphs, self.dist, "learn" in graphs, tuple(p.of for p in self.state)
-        )
+        names = [tuple(p.name for p in ports) for ports in (self.step, self.rows)]
+        recorded = tuple(p.of for p in self.state)
+        return Portable(inner, self.longest, state, left, graphs, self.dist, "learn" in graphs, recorded, *names)
 
     def _parts(self) -> list[tuple[str, Any]]:
         return list(zip(self.decision.dist._fields, self.decision.dist, strict=True))
@@ -190,6 +196,7 @@ _STEP = {
 def _named(chunk: Any) -> list[tuple[str, Any]]:
     """(name of the port, leaf or tree) of a chunk, in the order of its leaves."""
     step = [(f"chunk_{_STEP[name]}", getattr(chunk.step, name)) for name in chunk.step._fields]
+    step = [("chunk_previous_terminated" if name == "chunk_terminated" else name, x) for name, x in step]
     return [*step, *((f"chunk_{name}", getattr(chunk, name)) for name in chunk._fields if name != "step")]
 
 
@@ -293,3 +300,23 @@ def batched(graph: Graph) -> Callable[..., list[Any]]:
 def constant(graph: Graph) -> list[np.ndarray]:
     """The outputs of a graph without inputs."""
     return [np.asarray(x) for x in graph.call()]
+
+
+def example(graph: Graph, count: int) -> list[np.ndarray]:
+    """Inputs of so many agents to try the graph with: the same at every call."""
+    random = np.random.default_rng(0)
+
+    def one(port: Port) -> np.ndarray:
+        shape = (count, *port.shape)
+        if port.dtype == "bool":
+            return np.full(shape, True) if port.name.endswith(("mask", "born")) else random.random(shape) < 0.1
+        return (0.3 * random.standard_normal(shape)).astype(port.dtype)
+
+    return [one(port) for port in graph.inputs]
+
+
+def expected(graph: Graph, count: int, given: list[np.ndarray]) -> list[np.ndarray]:
+    """What the graph of so many agents gives, by JAX."""
+    if not graph.inputs:
+        return [np.broadcast_to(x, (count, *x.shape)) for x in constant(graph)]
+    return [np.asarray(x) for x in jax.jit(batched(graph))(*given)]
