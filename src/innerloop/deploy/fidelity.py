@@ -62,39 +62,60 @@ def told(inner: Inner[Any, Any], meta: Any, life: Lifetime) -> Told:
 
 
 def compare(
-    folder: str | Path, made: Portable, meta: Any, family: Any, world: World, *, trials: int, seed: int = 0, batch: int = 50
+    folder: str | Path,
+    made: Portable,
+    meta: Any,
+    family: Any,
+    world: World,
+    *,
+    trials: int,
+    seed: int = 0,
+    batch: int = 50,
+    beside: int = 20,
 ) -> dict[str, Any]:
     """Compare over so many whole trials in held-out tasks; actions of the original are drawn, so that `learn` has what it needs.
 
     Args:
         made: what was exported (its plan is lived).
         batch: trials at once, where the graphs are of any number of agents.
+        beside: trials in which the original is also compared with itself.
 
     Returns:
         {"trials", "decisions", "different": greedy actions that are not the same (of boxes: by more than 1e-5), "margin": of these
         the largest difference between the original's two likeliest alternatives' logits, "action": largest difference of greedy
-        actions in boxes, "distribution": of its parameters, "state": of the adapted state after any chunk, "relative": the same
-        in units of the entry where that is above 1}.
+        actions in boxes, "distribution": of its parameters, "state": of the adapted state after any chunk of a trial, "relative":
+        the same in units of the entry where that is above 1, "step": of the state after one `learn` from the original's state;
+        and "itself": {"trials", "state", "action"}, the same differences between the original compiled for one agent and for many:
+        what float32 leaves open}.
     """
     graphs = Graphs(folder)
     size = batch if graphs.manifest["agents"] == "any" else int(graphs.manifest["agents"])
     inner, key = made.inner, jax.random.key(seed)
     origin = jax.jit(jax.vmap(told, (None, None, 0)), static_argnums=0)
     lived = jax.jit(world.live, static_argnums=0) if world.jittable else world.live
-    tally = _Tally(made)
+    alone = jax.jit(told, static_argnums=0)
+    tally, itself = _Tally(made), {"trials": 0, "state": 0.0, "action": 0.0}
     for start in range(0, trials, size):
         key, key_tasks, key_lives = jax.random.split(key, 3)
         tasks = family.sample(key_tasks, size)
         lives = lived(inner, meta, tasks, key_lives)[0]
-        tally.add(graphs, lives, jax.tree.map(np.asarray, origin(inner, meta, lives)), min(size, trials - start))
-    return {"trials": trials, **tally.found()}
+        said, count = jax.tree.map(np.asarray, origin(inner, meta, lives)), min(size, trials - start)
+        tally.add(graphs, lives, said, count)
+        for i in range(min(count, max(0, beside - itself["trials"]))):
+            again = alone(inner, meta, jax.tree.map(lambda x, i=i: x[i], lives))
+            pairs = {"state": (again.after, said.after), "action": ([again.action], [said.action])}
+            for name, (one, many) in pairs.items():
+                gaps = [np.abs(np.asarray(x, np.float64) - y[i]).max(initial=0.0) for x, y in zip(one, many, strict=True)]
+                itself[name] = max(itself[name], *map(float, gaps))
+            itself["trials"] += 1
+    return {"trials": trials, **tally.found(), "itself": itself}
 
 
 class _Tally:
     def __init__(self, made: Portable):
         self.made = made
         self.decisions = self.different = 0
-        self.most = {"margin": 0.0, "action": 0.0, "distribution": 0.0, "state": 0.0, "relative": 0.0}
+        self.most = {"margin": 0.0, "action": 0.0, "distribution": 0.0, "state": 0.0, "relative": 0.0, "step": 0.0}
 
     def found(self) -> dict[str, Any]:
         return {"decisions": self.decisions, "different": self.different, **{k: float(v) for k, v in self.most.items()}}
@@ -109,7 +130,8 @@ class _Tally:
         chunk = _ports("chunk", made, rows)
         state: dict[str, np.ndarray] = {}
 
-        def run(name: str, given: dict[str, Any], noise: list[Any]) -> dict[str, np.ndarray]:
+        def run(name: str, given: dict[str, Any], noise: list[Any], state: dict[str, Any]) -> dict[str, np.ndarray]:
+            """What is new of the state goes into `state`; the other outputs are returned."""
             if name not in graphs:
                 return {}
             label = (lambda i: "noise") if len(noise) == 1 else (lambda i: f"noise_{i}")
@@ -119,15 +141,25 @@ class _Tally:
             state.update({x["of"]: out.pop(x["name"]) for x in new})
             return out
 
-        run("begin", {}, list(said.begin_noise))
+        run("begin", {}, list(said.begin_noise), state)
+        same = dict(state)
         for k in range(plan.chunks):
             for t in range(plan.steps):
                 now = {name: x[:, k, t] for name, x in step.items()}
-                run("observe", now, [x[:, k, t] for x in said.observe_noise])
-                out = run("decide", now, [])
+                run("observe", now, [x[:, k, t] for x in said.observe_noise], state)
+                out = run("decide", now, [], state)
                 self._decided(out, {name: x[:count, k, t] for name, x in said.dist.items()}, said.action[:count, k, t], count)
-            run("learn", {name: x[:, k] for name, x in chunk.items()}, [x[:, k] for x in said.learn_noise])
-            self._changed(state, {of: x[:count, k] for of, x in zip(made.recorded, said.after, strict=True)}, count)
+            learned = {name: x[:, k] for name, x in chunk.items()}, [x[:, k] for x in said.learn_noise]
+            run("learn", *learned, state)
+            after = {of: x[:, k] for of, x in zip(made.recorded, said.after, strict=True)}
+            self._changed("state", state, after, count)
+            if plan.chunks > 1 and "observe" not in graphs and "learn" in graphs:
+                if k:  # the first begins with the same state anyway
+                    run("learn", *learned, same)
+                    self._changed("step", same, after, count)
+                else:
+                    self._changed("step", state, after, count)
+                same = dict(after)
 
     def _decided(self, out: dict[str, Any], dist: dict[str, np.ndarray], action: np.ndarray, count: int) -> None:
         mine = out["action"][:count]
@@ -145,12 +177,13 @@ class _Tally:
         self.decisions += other.size
         self.different += int(other.sum())
 
-    def _changed(self, state: dict[str, np.ndarray], after: dict[str, np.ndarray], count: int) -> None:
+    def _changed(self, name: str, state: dict[str, np.ndarray], after: dict[str, np.ndarray], count: int) -> None:
         for port in self.made.state:
-            x, y = (np.asarray(z, np.float64) for z in (state[port.of][:count], after[port.of]))
+            x, y = (np.asarray(z[:count], np.float64) for z in (state[port.of], after[port.of]))
             gap = np.abs(x - y)
-            self._more("state", gap)
-            self._more("relative", gap / np.maximum(1.0, np.abs(y)))
+            self._more(name, gap)
+            if name == "state":
+                self._more("relative", gap / np.maximum(1.0, np.abs(y)))
 
     def _more(self, name: str, gap: np.ndarray) -> None:
         """NaN counts as the largest of all."""

@@ -111,7 +111,7 @@ class _Run:
             raise Inexportable(f"random numbers inside a {self.inside}, which an export cannot take from outside")
         shape = tuple(eqn.outvars[0].aval.shape)
         ends = (xs[1], xs[2]) if kind == "uniform" else (jnp.zeros(()), jnp.ones(()))
-        return [self.drawn(Draw(kind, shape), lambda: self.closed(body, xs)[0], ends)]
+        return [self.drawn(Draw(kind, shape), lambda: _Run(self.rules, None).closed(body, xs)[0], ends)]
 
     def scan(self, p: Any, xs: list[Any]) -> list[Any]:
         consts, carried = p["num_consts"], p["num_carry"]
