@@ -11,17 +11,16 @@ Not the graphs (`portable.py`) nor their formats (`onnx_graphs.py`, `saved_model
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import math
 import shutil
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from innerloop.core import Discrete, Inner
 from innerloop.deploy import run_agent
-from innerloop.deploy.portable import Graph, Port, Portable, portable
+from innerloop.deploy.portable import Port, Portable, portable
 from innerloop.deploy.primitives import Inexportable
 from innerloop.version import __version__
 
@@ -60,10 +59,7 @@ def export(
         raise Inexportable(f"agents is {agents} and streams {streams}; accepted: whole numbers from 1.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"{out} is not empty; give a new folder.")
-    if format == "onnx":
-        from innerloop.deploy import onnx_graphs as writer
-    else:
-        from innerloop.deploy import saved_model as writer
+    writer = _writer(format)
     writer.needs()
     made = portable(inner, meta, streams=streams, horizon=horizon)
     fresh = not out.exists()
@@ -80,6 +76,11 @@ def export(
         _emptied(out, fresh)
         raise
     return out
+
+
+def _writer(format: str) -> Any:
+    """The module that knows a format: `needs()`, and `write(portable, out, agents)` → {graph: file}."""
+    return importlib.import_module(f"innerloop.deploy.{'onnx_graphs' if format == 'onnx' else 'saved_model'}")
 
 
 def _emptied(out: Path, fresh: bool) -> None:
@@ -148,15 +149,15 @@ def readme(told: dict[str, Any]) -> str:
     each = "every agent's" if told["agents"] != 1 else "the agent's"
     lines = [
         f"# An adapting agent: {what}", "",
-        f"It adapts to a new task of its family ({told.get('family', 'unknown')}) while it acts in it. This folder needs no JAX and "
-        "no innerloop:", "",
+        f"It adapts to a new task of its family ({told.get('family', 'unknown')}) while it acts in it. This folder needs no "
+        "JAX and no innerloop:", "",
         "```bash", f"pip install numpy {form}" if form == "onnxruntime" else "pip install numpy tensorflow-cpu", "```", "",
         "```python", "from run_agent import Agent", "", 'agent = Agent(".").begin(seed=0)',
         "action = agent.act(obs)                                # obs: what reset() or step() returned",
         "agent.reward(reward, terminated, truncated, obs=obs)   # obs: what the action led to, before any reset", "```", "",
         "## What to call when, without run_agent.py", "",
-        f"`manifest.json` names every input and output with its shape and type. Leading axes: agents ({told['agents']}; each in a "
-        f"task of its own), streams ({plan['streams']}; environments of the same task side by side). What the outputs `new_X` "
+        f"`manifest.json` names every input and output with its shape and type. Leading axes: agents ({told['agents']}; each "
+        f"in a task of its own), streams ({plan['streams']}; environments of the same task side by side). What outputs `new_X` "
         f"say is {each} state from then on, to be given as `state_X`; what is not among the outputs stays as it was.", "",
         "1. On entering a task: `begin`.",
     ]  # fmt: skip
@@ -167,7 +168,7 @@ def readme(told: dict[str, Any]) -> str:
     dist = {
         "categorical": "`logits`: draw one of the actions by softmax, or take `action`, the likeliest",
         "normal": "`mean` and `log_std`: draw from the normal, or take `action`, its mean; clip only what the environment gets",
-        "tanh_normal": "`mean` and `log_std` of u; the action is low + (high − low) (tanh u + 1) / 2. `action` is that of the mean",
+        "tanh_normal": "`mean` and `log_std` of u; the action is low + (high − low) (tanh u + 1) / 2. `action`: of the mean",
     }[told["distribution"]]
     lines.append(f"{3 if 'observe' in graphs else 2}. Then `decide`: {dist}.")
     if "learn" in graphs:
@@ -179,13 +180,13 @@ def readme(told: dict[str, Any]) -> str:
         )
         if rows:
             lines.append(
-                "   Rows that were not lived have `chunk_mask` false, and `chunk_first` and `chunk_truncated` true. `chunk_action` is "
-                "the action as drawn, before clipping; `chunk_terminated` and `chunk_truncated` are how the step ended."
+                "   Rows that were not lived have `chunk_mask` false, and `chunk_first` and `chunk_truncated` true. "
+                "`chunk_action` is the action as drawn, before clipping; `chunk_terminated` and `chunk_truncated` are how the step ended."
             )
         if plan["longest"]:
             lines.append(
-                f"   A chunk holds whole episodes of at most {plan['longest']} steps: it also ends with an episode, once there is no "
-                "room for another of that length."
+                f"   A chunk holds whole episodes of at most {plan['longest']} steps: it also ends with an episode, once "
+                "there is no room for another of that length."
             )
     noise = sorted({(x["name"], x["of"], name) for name, g in graphs.items() for x in g["inputs"] if x["role"] == "noise"})
     for name, of, graph in noise:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -73,7 +72,7 @@ def compare(
     batch: int = 50,
     beside: int = 20,
 ) -> dict[str, Any]:
-    """Compare over so many whole trials in held-out tasks; actions of the original are drawn, so that `learn` has what it needs.
+    """Compare over so many whole trials in held-out tasks; the original draws its actions, so that `learn` has what it needs.
 
     Args:
         made: what was exported (its plan is lived).
@@ -81,12 +80,12 @@ def compare(
         beside: trials in which the original is also compared with itself.
 
     Returns:
-        {"trials", "decisions", "different": greedy actions that are not the same (of boxes: by more than 1e-5), "margin": of these
-        the largest difference between the original's two likeliest alternatives' logits, "action": largest difference of greedy
-        actions in boxes, "distribution": of its parameters, "state": of the adapted state after any chunk of a trial, "relative":
-        the same in units of the entry where that is above 1, "step": of the state after one `learn` from the original's state;
-        and "itself": {"trials", "state", "action"}, the same differences between the original compiled for one agent and for many:
-        what float32 leaves open}.
+        "trials", "decisions"; "different": greedy actions that are not the same (of boxes: by more than 1e-5); "margin": of
+        these the largest difference between the original's two likeliest alternatives' logits; "action": largest difference of
+        greedy actions in boxes; "distribution": of its parameters; "state": of the adapted state after any chunk of a trial;
+        "relative": the same in units of the entry where that is above 1; "step": of the state after one `learn` from the
+        original's; "itself": {"trials", "state", "action"}, the same differences between the original compiled for one agent
+        and for many, which is what float32 leaves open.
     """
     graphs = Graphs(folder)
     size = batch if graphs.manifest["agents"] == "any" else int(graphs.manifest["agents"])
@@ -109,6 +108,25 @@ def compare(
                 itself[name] = max(itself[name], *map(float, gaps))
             itself["trials"] += 1
     return {"trials": trials, **tally.found(), "itself": itself}
+
+
+def said(found: dict[str, Any]) -> str:
+    """What `compare` found, in a few lines."""
+    itself = found["itself"]
+    lines = [
+        f"{found['trials']:,} whole trials, {found['decisions']:,} decisions: {found['different']:,} greedy actions differ"
+    ]
+    if found["different"] and found["margin"]:
+        lines[0] += f", where the two likeliest are {found['margin']:.1e} apart in their logits at most"
+    lines.append(
+        f"largest difference of the adapted state: {found['state']:.1e}; in units of its entries {found['relative']:.1e}"
+    )
+    if found["step"]:
+        lines.append(f"after one step of learning from the same state: {found['step']:.1e}")
+    lines.append(
+        f"of the original and itself, compiled for one and for many ({itself['trials']} trials): {itself['state']:.1e}"
+    )
+    return "\n".join(lines)
 
 
 class _Tally:

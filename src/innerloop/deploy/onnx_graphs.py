@@ -55,7 +55,9 @@ def _try(graph: Graph, content: bytes, agents: int | None) -> None:
         told = {"agents": np.array([count])} if open_count else {p.name: x for p, x in zip(graph.inputs, given, strict=True)}
         found = session.run(None, told)
     except Exception as error:
-        raise Inexportable(f"onnxruntime does not run `{graph.name}` as jax2onnx made it: {str(error).splitlines()[0]}") from error
+        raise Inexportable(
+            f"onnxruntime does not run `{graph.name}` as jax2onnx made it: {str(error).splitlines()[0]}"
+        ) from error
     for port, x, y in zip(graph.outputs, found, expected(graph, count, given), strict=True):
         if x.shape != y.shape or x.dtype != y.dtype or not np.allclose(x, y, 1e-3, 1e-3, equal_nan=True):
             raise Inexportable(f"`{graph.name}` as jax2onnx made it gives another {port.name} than JAX does")

@@ -2,7 +2,7 @@
 
 Not a format: `onnx_graphs.py` and `saved_model.py` write these graphs, `export.py` the folder around them.
 
-All arrays have the axes [agents B, streams N, ...] before their own (a task's own weights: [B, ...]); a chunk is [B, T, N, ...].
+All arrays have the axes [agents B, streams N, ...] before their own (a task's own weights: [B, ...]); a chunk [B, T, N, ...].
 Agents are independent; each lives in a task of its own.
 """
 
@@ -97,8 +97,8 @@ def portable(inner: Inner[Any, Any], meta: Any, *, streams: int = 1, horizon: in
         steps = inner.plan.steps // streams if split else inner.plan.steps
         if split and (inner.plan.steps % streams or steps < longest):
             raise Inexportable(
-                f"a chunk of {inner.plan.steps} steps, in whole episodes of up to {longest or 1}, is not to be had from {streams} "
-                "streams; give a divisor."
+                f"a chunk of {inner.plan.steps} steps, in whole episodes of up to {longest or 1}, is not to be had from "
+                f"{streams} streams; give a divisor."
             )
         inner = inner.with_plan(inner.plan._replace(steps=steps, streams=streams))
     return _Maker(inner, meta, longest).made()

@@ -1,7 +1,7 @@
 """A traced function run again with other primitives: random draws given from outside, factorisations and products written out.
 
-Not a compiler: what other runtimes then make of it is in `onnx_graphs.py` and `saved_model.py`. Calls are inlined, and what depends on no
-argument is computed at once.
+Not a compiler: what other runtimes then make of it is in `onnx_graphs.py` and `saved_model.py`. Calls are inlined, and what
+depends on no argument is computed at once.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from jax.extend import core as jex
 
 # Where a call keeps what it calls.
 _CALLS = {
-    "jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr", "remat2": "jaxpr", "checkpoint": "jaxpr",
-    "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr", "custom_vmap_call": "call", "custom_lin": "call_jaxpr",
+    "jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr", "remat2": "jaxpr",
+    "checkpoint": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr", "custom_vmap_call": "call",
 }  # fmt: skip
 _DRAWS = {"_normal": "normal", "normal": "normal", "_uniform": "uniform", "uniform": "uniform"}  # jitted by jax.random
 _SPREAD = {"broadcast_in_dim", "iota"}  # never computed ahead: a zero is smaller than many
@@ -195,7 +195,7 @@ def names(program: jex.ClosedJaxpr) -> set[str]:
     return found
 
 
-# -- rules: what a primitive is in simpler ones ---------------------------------------------------------------------------------
+# -- rules: what a primitive is in simpler ones --------------------------------------------------------------------------
 
 
 def cholesky(a: Array, **_: Any) -> Array:
@@ -287,6 +287,7 @@ def _back(flat: Array, operand: Array, d: Any) -> Array:
 
 def _placed(operand: Array, indices: Array, updates: Array, d: Any, mode: Any) -> tuple[Array, Array]:
     """Which of S updates goes to which place, bool [S, L, W], and what it brings [S, L, W]."""
+    indices, updates = jnp.asarray(indices), jnp.asarray(updates)  # literals are bare numbers
     located, whole = _located(operand, d)
     inserted = {*d.inserted_window_dims, *d.operand_batching_dims}
     covers = [updates.shape[i] for i in d.update_window_dims] == [operand.shape[i] for i in whole]

@@ -107,8 +107,8 @@ class Agent:
         self.plan, self.spaces = self.manifest["plan"], self.manifest["spaces"]
         if self.plan["streams"] != 1 or self.manifest["agents"] not in (1, "any"):
             raise ValueError(
-                f"{folder} is of {self.manifest['agents']} agents with {self.plan['streams']} streams each; this class drives one "
-                "of one. Call its graphs yourself (`Graphs`), or export with --agents 1 --streams 1."
+                f"{folder} is of {self.manifest['agents']} agents with {self.plan['streams']} streams each; this class drives "
+                "one of one. Call its graphs yourself (`Graphs`), or export with --agents 1 --streams 1."
             )
         learn = self.manifest["graphs"].get("learn")
         self._rows_of = [x for x in learn["inputs"] if x["role"] == "chunk"] if learn else []
@@ -140,8 +140,8 @@ class Agent:
         step = self._step
         if not step["first"][0, 0] and any((seen[k] != step[_arrived(k)]).any() for k in seen):
             raise ValueError(
-                "act(): this is not the observation that the last action led to, and its episode has not ended. Where you reset "
-                "the environment, say so first: reward(…, truncated=True, obs=what the action led to)."
+                "act(): this is not the observation that the last action led to, and its episode has not ended. Where you "
+                "reset the environment, say so first: reward(…, truncated=True, obs=what the action led to)."
             )
         step.update(seen)
         if step["born"][0, 0]:
@@ -173,7 +173,9 @@ class Agent:
         arrived = None if obs is None else self._observed(obs, "reward")
         longest = self.plan["longest"]
         if longest and not any(ends) and self.elapsed + 1 >= longest:
-            raise ValueError(f"reward(): this episode has more than {longest} steps, the longest that the agent expects; cut it.")
+            raise ValueError(
+                f"reward(): this episode has more than {longest} steps, the longest that the agent expects; cut it."
+            )
         self._paid, self._ends, self._stage = np.float32(reward), ends, OWED
         if arrived is not None:
             self._settle(arrived)
@@ -211,7 +213,13 @@ class Agent:
         """A step with nothing behind it; its observation comes with `act`."""
         yes, no = np.ones((1, 1), bool), np.zeros((1, 1), bool)
         action = np.zeros((1, 1, *_shape(self.spaces["action"])), _dtype(self.spaces["action"]))
-        return {"previous_action": action, "previous_reward": np.zeros((1, 1), np.float32), "first": yes, "terminated": no, "born": yes}
+        return {
+            "previous_action": action,
+            "previous_reward": np.zeros((1, 1), np.float32),
+            "first": yes,
+            "terminated": no,
+            "born": yes,
+        }
 
     def _spare(self) -> None:
         """A chunk none of whose rows is a transition: what is written into it counts, the rest is masked."""
@@ -315,7 +323,9 @@ def _leaves(space: Any, x: Any, name: str, verb: str) -> list[tuple[str, Any, An
     keys = sorted(parts) if isinstance(parts, dict) else range(len(parts))
     try:
         return [
-            row for k in keys for row in _leaves(parts[k], x[k], f"{name}_{re.sub(r'[^0-9a-zA-Z_]+', '_', str(k)).strip('_')}", verb)
+            row
+            for k in keys
+            for row in _leaves(parts[k], x[k], f"{name}_{re.sub(r'[^0-9a-zA-Z_]+', '_', str(k)).strip('_')}", verb)
         ]
     except (KeyError, IndexError, TypeError) as error:
         raise ValueError(f"{verb}(): the observation lacks {error}; accepted: {space}.") from None

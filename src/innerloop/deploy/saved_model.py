@@ -1,7 +1,7 @@
 """Graphs as one TensorFlow SavedModel, each a signature; the only file that imports TensorFlow.
 
-Not by jax2tf: its graphs fail in TensorFlow with current JAX where the batch is open. A graph is StableHLO of a version that TensorFlow
-reads, called by one operation (XlaCallModule).
+Not by jax2tf: its graphs fail in TensorFlow with current JAX where the batch is open. A graph is StableHLO of a version that
+TensorFlow reads, called by one operation (XlaCallModule).
 """
 
 from __future__ import annotations
