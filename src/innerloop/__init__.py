@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from innerloop.api import (
         Run as Run,
         digest as digest,
+        export as export,
         record as record,
         report as report,
         resume as resume,
@@ -29,7 +30,7 @@ class _Verb(ModuleType):
 
 evaluate.__class__ = _Verb
 
-__all__ = ["Run", "__version__", "digest", "evaluate", "record", "report", "resume", "train"]
+__all__ = ["Run", "__version__", "digest", "evaluate", "export", "record", "report", "resume", "train"]
 
 
 def __getattr__(name: str) -> Any:

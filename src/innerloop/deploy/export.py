@@ -181,7 +181,8 @@ def readme(told: dict[str, Any]) -> str:
         if rows:
             lines.append(
                 "   Rows that were not lived have `chunk_mask` false, and `chunk_first` and `chunk_truncated` true. "
-                "`chunk_action` is the action as drawn, before clipping; `chunk_terminated` and `chunk_truncated` are how the step ended."
+                "`chunk_action` is the action as drawn, before clipping; `chunk_terminated` and `chunk_truncated` say how the "
+                "step ended."
             )
         if plan["longest"]:
             lines.append(
