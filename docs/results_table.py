@@ -129,10 +129,77 @@ def memories(measured: dict[str, Any]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n" if lines else _NONE["en"] + "\n"
 
 
+def _measured(name: str) -> dict[str, Any]:
+    """What a benchmark wrote; empty where it has not been run."""
+    path = ROOT / "benchmarks" / "results" / f"{name}.json"
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+def _table(lines: list[list[str]]) -> str:
+    head = [lines[0], ["---", *["---:"] * (len(lines[0]) - 1)], *lines[1:]]
+    return "\n".join("| " + " | ".join(row) + " |" for row in head) + "\n"
+
+
+def _interval(x: dict[str, float]) -> str:
+    return f"{_figure(x['mean'])} [{_figure(x['lo'])}, {_figure(x['hi'])}]"
+
+
+def disco(measured: dict[str, Any]) -> str:
+    """The Markdown of what `benchmarks/disco.py` measured."""
+    if not measured:
+        return _NONE["en"] + "\n"
+    lines = [["return of an episode in the last fifth of life", measured["rule"], "PPO", "difference"]]
+    for family, row in measured["families"].items():
+        ends = (row["rule"]["at the end"], row["ppo"]["at the end"], row["difference at the end"])
+        lines.append([f"`{family}`", *map(_interval, ends)])
+    about = f"{measured['tasks']} test tasks, the same for both; lives of {measured['steps']:,} steps"
+    return (
+        _table(lines)
+        + f"\n<sub>{about}; written from `benchmarks/results/disco.json` by `python docs/results_table.py`.</sub>\n"
+    )
+
+
+def serving(measured: dict[str, Any]) -> str:
+    """The Markdown of what `benchmarks/serving.py` measured."""
+    if not measured:
+        return _NONE["en"] + "\n"
+    lines = [
+        [
+            "run",
+            "sessions",
+            "steps a second",
+            "p50 ms",
+            "p99 ms",
+            "server's CPU ms a step",
+            "without a server: one, eight together",
+        ]
+    ]
+    told = []
+    for run, found in measured["runs"].items():
+        bare = found["CPU ms per step without a server"]
+        for size, row in ((size, row) for size, row in found.items() if size.isdigit()):
+            cells = [f"{row[x]:,.2f}" for x in ("steps per second", "p50 ms", "p99 ms", "server's CPU ms per step")]
+            lines.append([f"`{run}`", size, *cells, f"{bare['one agent']:.2f}, {bare['eight together']:.2f}"])
+        if hostile := found.get("hostile"):
+            answers = ", ".join(f"{count:,} × {status}" for status, count in hostile["answers"].items())
+            kept = "unchanged" if hostile["good session unchanged"] else "CHANGED"
+            told.append(
+                f"\n`{run}`: {hostile['requests']:,} hostile requests, answered {answers}; the good session beside them {kept}; "
+                f"the server's memory {hostile['MiB before']:.0f} MiB before and {hostile['MiB after']:.0f} after.\n"
+            )
+    return _table(lines) + "".join(told)
+
+
+_FROM_BENCHMARKS = {"disco": disco, "serving": serving}  # the word between the markers, and the name of the results
+
+
 def filled(text: str, found: list[dict[str, Any]]) -> str:
     """The page with its tables as the cards have them."""
     measured = json.loads(_MEASURED.read_text("utf-8")) if _MEASURED.is_file() else {}
     text = _MEMORIES.sub(lambda m: m[1] + memories(measured) + m[2], text)
+    for word, made in _FROM_BENCHMARKS.items():
+        block = re.compile(rf"(<!-- {word} -->\n).*?(<!-- /{word} -->)", re.DOTALL)
+        text = block.sub(lambda m, word=word, made=made: m[1] + made(_measured(word)) + m[2], text)
     text = _STEPS.sub(lambda m: m[1] + steps(found, m[2].split()) + m[3], text)
     return _BLOCK.sub(lambda m: m[1] + table(found, m[2].split()) + m[3], text)
 

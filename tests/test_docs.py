@@ -90,7 +90,7 @@ def test_links_resolve(path: Path):
         assert not fragment or fragment in anchors(file), f"{target} in {path.name}: {sorted(anchors(file))}"
 
 
-@pytest.mark.parametrize("name", ["your-own.md", "first-policy.md"])
+@pytest.mark.parametrize("name", ["your-own.md", "first-policy.md", "adapt.md"])
 def test_excerpts_are_from_the_examples(name: str):
     """Python on these pages is copied from files that the tests run."""
     found = blocks(ROOT / "docs" / name, "python")
@@ -110,6 +110,11 @@ def script(name: str):
 def test_tables_are_what_the_cards_say():
     """If this fails, run `python docs/results_table.py`."""
     assert script("results_table").main(["--check"]) == 0
+
+
+def test_the_page_of_all_families_is_what_the_zoo_says():
+    """If this fails, run `python docs/worlds_table.py`."""
+    assert script("worlds_table").main(["--check"]) == 0
 
 
 def test_the_figure_of_probes_is_what_was_measured():

@@ -16,6 +16,7 @@ SAYS = {
     "03_first_policy": "naive",
     "04_host_environment": "after 4 gradient steps",
     "05_your_environment": "episode 2: balanced",
+    "06_adapt": "both go on alike: True",
 }
 
 

@@ -23,9 +23,13 @@ LAYERS = [  # from the bottom up; those of one row may not import each other
     {"nets"},
     {"evaluate"},
     {"run"},
-    {"inner", "outer", "deploy"},
+    {"inner", "outer"},
     {"recipes"},
-    {"registry", "requests", "loading", "api", "evaluation", "recording", "two_step", "shelf", "cli", "__init__", "__main__"},
+    {"registry"},
+    {"requests"},
+    {"loading"},
+    {"deploy"},
+    {"api", "evaluation", "recording", "two_step", "shelf", "cli", "__init__", "__main__"},
 ]
 LEVEL = {name: i for i, row in enumerate(LAYERS) for name in row}
 TOP = len(LAYERS) - 1

@@ -9,13 +9,16 @@ from innerloop.version import __version__ as __version__
 if TYPE_CHECKING:
     from innerloop.api import (
         Run as Run,
+        adapt as adapt,
         digest as digest,
         export as export,
+        load as load,
         record as record,
         report as report,
         resume as resume,
         train as train,
     )
+    from innerloop.deploy.agent import Agent as Agent
 
 
 class _Verb(ModuleType):
@@ -30,11 +33,28 @@ class _Verb(ModuleType):
 
 evaluate.__class__ = _Verb
 
-__all__ = ["Run", "__version__", "digest", "evaluate", "export", "record", "report", "resume", "train"]
+__all__ = [
+    "Agent",
+    "Run",
+    "__version__",
+    "adapt",
+    "digest",
+    "evaluate",
+    "export",
+    "load",
+    "record",
+    "report",
+    "resume",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
     """The verbs, imported when first used: importing the package costs nothing."""
+    if name == "Agent":
+        from innerloop.deploy.agent import Agent
+
+        return Agent
     if name in __all__:
         from innerloop import api
 

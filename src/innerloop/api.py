@@ -1,4 +1,4 @@
-"""What the command line does, from Python: train, resume, record, evaluate, report, digest, export.
+"""What the command line does, from Python: train, resume, record, evaluate, report, digest, load, adapt, export.
 
 Not the command line (`cli.py`): nothing here parses arguments or prints. Heavy imports happen inside the functions, after
 the run folder is on disk.
@@ -20,6 +20,7 @@ from innerloop.requests import asked, command as as_typed, furnished, recover, r
 from innerloop.run.folder import FolderError, RunFolder, members, recipe_digest, seed_folder
 
 if TYPE_CHECKING:
+    from innerloop.deploy.agent import Agent
     from innerloop.run.config import Recipe
     from innerloop.tasks.family import Family
 
@@ -230,6 +231,20 @@ def record(teacher: str | Path, **options: Any) -> Path:
         return keep(teacher, **options)
 
 
+def adapt(path: str | Path | None = None, **options: Any) -> dict[str, Any]:
+    """Adapt an agent to one task and save it: see `innerloop.deploy.adaptation.adapt` for options and the result."""
+    from innerloop.deploy.adaptation import adapt as live
+
+    return live(path, **options)
+
+
+def load(path: str | Path, **options: Any) -> Agent:
+    """An agent of a run, of "zoo:NAME" or of a folder that `Agent.save` wrote: see `innerloop.deploy.loading.load`."""
+    from innerloop.deploy.loading import load as make
+
+    return make(path, **options)
+
+
 def report(paths: Sequence[str | Path], out: str | Path | None = None) -> Path:
     """Write one self-contained HTML page about the runs; its path."""
     from innerloop.evaluate.report import write_report
@@ -271,15 +286,14 @@ def export(
     from innerloop.run.settings import ConfigError
 
     path = locate(run)
-    if not (path / "weights").is_dir() and not (path / "recipe.json").is_file():
-        path = members(path)[0].path
     from innerloop.deploy.export import export as write
     from innerloop.deploy.fidelity import compare
+    from innerloop.deploy.loading import one
     from innerloop.deploy.portable import portable
-    from innerloop.loading import load
+    from innerloop.loading import load as load_run
     from innerloop.worlds import world_of
 
-    recipe, family, meta, found = load(path)
+    recipe, family, meta, found = load_run(one(path))
     inner = recipe.inner.with_plan(recipe.evaluation)
     card = {"run": str(run), "method": recipe.name, "family": family.name, "checkpoint": found}
     try:

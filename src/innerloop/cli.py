@@ -20,6 +20,7 @@ EXAMPLES = """examples:
   innerloop evaluate runs/first --tasks 10000
   innerloop report runs/first
   innerloop train maml --tasks point-goal --set outer.max_kl=0.005 --seed 0:5
+  innerloop adapt zoo:rl2-grid-navi
 """
 
 
@@ -48,6 +49,10 @@ def _agents(text: str) -> int | None:
     return None if text == "any" else _count(text)
 
 
+def _steps(text: str) -> int:
+    return 0 if text == "0" else _count(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     top = argparse.ArgumentParser(
@@ -65,12 +70,54 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--tasks", help="the task family, as `innerloop list` has it")
     _own_environment(train)
     train.add_argument("--seed", type=_seeds, default=0, metavar="N|A:B", help="one seed, or a range: several runs")
-    train.add_argument("--steps", type=_count, help="environment steps of training (default: the recipe's)")
+    train.add_argument(
+        "--steps", type=_steps, help="environment steps of training (default: the recipe's; 0: none, use what start= names)"
+    )
     train.add_argument("--out", type=Path, help="the run folder (default: a new one in runs/)")
     train.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in DIR, bit for bit")
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting: --set outer.lr=3e-4")
     train.add_argument("--config", type=Path, metavar="FILE", help="settings from a TOML file")
     train.add_argument("--quiet", action="store_true", help="show warnings only")
+
+    adapt = verbs.add_parser(
+        "adapt",
+        help="adapt an agent to your environment, and keep it",
+        description="Let an agent live some episodes of one task, beside the same policy without adaptation, and save it.",
+    )
+    adapt.add_argument("run", nargs="?", help="a run folder, a folder of seeds (its first), or zoo:NAME")
+    adapt.add_argument("--from", dest="resume", type=Path, metavar="DIR", help="go on with what an earlier `adapt` wrote")
+    adapt.add_argument("--env", metavar="MODULE:MAKE", help="make(**task) returns a gymnasium.Env; one task is drawn")
+    adapt.add_argument(
+        "--vary", action="append", default=[], metavar="NAME=VALUES", help="arguments: 5:15, 1e-3:1:log or 2,3,4"
+    )
+    adapt.add_argument("--max-steps", type=_count, help="steps after which an episode is cut (default: by its TimeLimit)")
+    adapt.add_argument("--on", metavar="FAMILY", help="a held-out task of this family (default: of the run's own)")
+    adapt.add_argument(
+        "--episodes", dest="count", type=_count, metavar="N", help="to live (default: what the method was made for)"
+    )
+    adapt.add_argument("--seed", type=int, help="which task, episodes and actions (default: 0)")
+    adapt.add_argument("--out", type=Path, metavar="DIR", help="where (default: a new folder in adapted/, or that of --from)")
+    adapt.add_argument("--video", action="store_true", help="film an episode before and after, where the environment renders")
+    adapt.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    adapt.set_defaults(episodes=None)
+
+    serve = verbs.add_parser(
+        "serve",
+        help="sessions of an adapting agent over HTTP and WebSocket",
+        description="Serve an agent: each session has a task of its own and adapts to it. Needs innerloop[serve].",
+    )
+    serve.add_argument("run", help="a run folder, a folder of seeds (its first), or zoo:NAME")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine's own)")
+    serve.add_argument("--port", type=int, default=8088, help="0: any that is free (default: 8088)")
+    serve.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="what clients must show; without it only this machine is served"
+    )
+    serve.add_argument("--slots", type=_count, default=1024, metavar="N", help="sessions at once (default: 1024)")
+    serve.add_argument("--per-client", type=_count, metavar="N", help="sessions of one address (default: all)")
+    serve.add_argument("--ttl", type=_count, default=600, metavar="SECONDS", help="idle sessions end (default: 600)")
+    serve.add_argument("--width", type=_count, default=8, metavar="N", help="agents in one call of the device (default: 8)")
+    serve.add_argument("--horizon", type=_count, metavar="STEPS", help="of your episodes at most, where not the run's")
+    serve.add_argument("--state", type=Path, metavar="DIR", help="where saved sessions lie (default: a folder in served/)")
 
     evaluate = verbs.add_parser("evaluate", help="adapt to held-out tasks and measure")
     evaluate.add_argument("run", help="a run folder, a folder of seeds, or zoo:NAME")
@@ -173,7 +220,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _advice(args: argparse.Namespace) -> str:
-    return "; `innerloop train --resume DIR` goes on from the last checkpoint." if args.verb == "train" else "."
+    ways = {
+        "train": "; `innerloop train --resume DIR` goes on from the last checkpoint.",
+        "adapt": "; what had been adapted by whole episodes is saved, and `innerloop adapt --from DIR` goes on.",
+    }
+    return ways.get(args.verb, ".")
 
 
 def _status(error: Exception) -> int | None:
@@ -184,8 +235,13 @@ def _status(error: Exception) -> int | None:
 
     if isinstance(error, (ConfigError, FolderError)):
         return 2
-    faults = sys.modules.get("innerloop.worlds.faults")  # loaded only where there are environments
-    expected = (Diverged, OSError, faults.HostFaults) if faults else (Diverged, OSError)
+    films = sys.modules.get("innerloop.deploy.video")
+    if films and isinstance(error, films.NoPillow):
+        return 2
+    expected: tuple[type[Exception], ...] = (Diverged, OSError)
+    # Loaded only where there are environments.
+    for module, name in (("innerloop.worlds.faults", "HostFaults"), ("innerloop.deploy.adaptation", "Stopped")):
+        expected += (getattr(sys.modules[module], name),) if module in sys.modules else ()
     return 1 if isinstance(error, expected) else None
 
 
@@ -256,6 +312,60 @@ def _evaluate(args: argparse.Namespace) -> None:
     from innerloop.evaluate.table import show
 
     show(result)
+
+
+def _adapt(args: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from innerloop import api
+    from innerloop.run.settings import ConfigError
+
+    env = _environment(args)
+    if env and args.on:
+        raise ConfigError("--env and --on name two environments; give one of them.")
+    if (args.seed or 0) < 0:
+        raise ConfigError(f"--seed {args.seed}: accepted: a whole number from 0.")
+    options = {name: getattr(args, name) for name in ("on", "resume", "seed", "out", "video")}
+    with Console(stderr=True).status("adapting") as status:
+
+        def each(number: int, count: int, earned: float) -> None:
+            status.update(f"adapting: episode {number + 1} of {count} returned {earned:.4g}")
+
+        result = api.adapt(args.run, env=env, episodes=args.count, each=each, **options)
+    if args.json:
+        print(json.dumps(result, allow_nan=False))
+        return
+    from innerloop.deploy.table import show
+
+    show(result)
+    print(f"next: innerloop adapt --from {Path(result['agent']).parent} --episodes 3")
+
+
+def _serve(args: argparse.Namespace) -> None:
+    import time
+
+    from innerloop import api
+    from innerloop.run.settings import ConfigError
+
+    try:
+        from innerloop.deploy.server import read_token, serve
+    except ImportError as missing:
+        if not str(missing).startswith("serving needs"):
+            raise
+        raise ConfigError(str(missing)) from None
+    from innerloop.deploy.sessions import Sessions
+
+    agent = api.load(args.run, horizon=args.horizon)
+    try:
+        token = read_token(args.token_file) if args.token_file else None
+        home = args.state or Path("served") / str(agent.card["digest"])[:12]
+        limits = {"slots": args.slots, "share": args.per_client or args.slots, "ttl": float(args.ttl), "width": args.width}
+        sessions = Sessions(agent, home, **limits, clock=time.monotonic)
+        recipe = agent.card["recipe"]
+        about = f"{recipe['name']} on {recipe['family']}; schema at /openapi.json, metrics at /metrics; Ctrl-C stops"
+        serve(sessions, args.host, args.port, token, lambda at: print(f"{at}  {about}", flush=True))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _map(args: argparse.Namespace) -> None:
