@@ -70,7 +70,8 @@ class Portable(NamedTuple):
 def flat_names(tree: Any) -> list[str]:
     """A name for every leaf: `.net.body.layers[0].weight` → net_body_layers_0_weight."""
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(tree)[0]]
-    return [re.sub(r"\W+", "_", path).strip("_") or "value" for path in paths]
+    found = [re.sub(r"\W+", "_", path).strip("_") or "value" for path in paths]
+    return found if len(set(found)) == len(found) else [f"{name}_{i}" for i, name in enumerate(found)]
 
 
 def ports(tree: Any, role: str, prefix: str) -> list[Port]:
@@ -152,7 +153,7 @@ class _Maker:
         said.append(Port("value", tuple(self.decision.value.shape), "float32", "decision", "value"))
         shown = _shown(self.decision.extras)
         said += [p for name, x in shown.items() for p in ports(x, "decision", name)]
-        new = [p._replace(name=p.name.replace("state_", "new_", 1)) for p in self.state]
+        new = [p._replace(name="new" + p.name.removeprefix("state")) for p in self.state]
         obs = [p for p in self.step if p.name == "obs" or p.name.startswith("obs_")]
         drafts = {
             "begin": self._draft(begin, [_KEY], new, [self.key]),
