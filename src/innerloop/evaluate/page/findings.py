@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from innerloop.evaluate.page.chart import Series, figure, spark, swatch, whisker
 from innerloop.evaluate.page.markup import Markup, join, table, tag
+from innerloop.evaluate.page.multiples import of_run
 from innerloop.evaluate.page.numerals import decimal, plain, shorten
 from innerloop.evaluate.page.provenance import evaluate_command
 from innerloop.evaluate.page.record import Evaluation, Interval, Point, Record, interval, number
@@ -163,7 +164,7 @@ def tasks(evaluation: Evaluation) -> Markup | None:
     shown = table(["task", "what it is", "first", "last", "change", "curve"], rows, numbers=range(2, 5))
     if len(rows) > 12:
         shown = tag("details", tag("summary", f"The table ({len(rows)} tasks)"), shown)
-    return join([tag("p", said, class_="note"), shown])
+    return join([tag("p", said, class_="note"), of_run(evaluation), shown])
 
 
 def regret_text(value: Interval | None) -> str:
