@@ -1,5 +1,5 @@
-"""Aggregates of scores over trainings and tasks, with bootstrap intervals: interquartile mean, profile, probability of improvement,
-optimality gap (Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice").
+"""Aggregates of scores over trainings and tasks, with bootstrap intervals: interquartile mean, profile, optimality gap, and the
+probability of improvement (Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice").
 
 Not means with t-intervals (`statistics.py`), and not what the scores are (`page/scores.py`). Two designs: *stratified*, where
 every training was measured on the same tasks (a benchmark's, or families); and *nested*, where each training met tasks of its

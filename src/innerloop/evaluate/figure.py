@@ -23,16 +23,7 @@ if TYPE_CHECKING:
 WIDTH = 6.75  # inches: the text of a page in two columns
 PANEL = 2.3  # inches: the height of a row
 _COLOURS = ("#0060a8", "#c2540a", "#00805d", "#a3497f", "#8a6d00", "#2478b0", "#6b5bb5", "#6b7078")  # as in report.css
-_DASHES = (
-    "-",
-    (0, (5, 2)),
-    (0, (1, 1.5)),
-    (0, (5, 1.5, 1, 1.5)),
-    (0, (8, 2)),
-    (0, (3, 1.5)),
-    (0, (1, 3)),
-    (0, (6, 1, 1, 1, 1, 1)),
-)
+_DASHES = ((1, 0), (5, 2), (1, 1.5), (5, 1.5, 1, 1.5), (8, 2), (3, 1.5), (1, 3), (6, 1, 1, 1, 1, 1))
 _MARKS = ("o", "s", "^", "D", "v", "P", "X", "<")
 _STYLE = {
     "font.size": 8.0,
@@ -122,8 +113,8 @@ def _adaptation(ax: Axes, group: Group) -> None:
         _line(ax, line.name, line.points, int(line.style[1:]), marked=True)
     oracle = next((o for m in group.members if (o := oracle_series(m.evaluation))), None)
     if oracle:
-        ax.plot([p.x for p in oracle.points], [p.mean for p in oracle.points], color="black", linestyle=(0, (4, 3)), linewidth=0.9,
-                label=shorten(oracle.name, 24))  # fmt: skip
+        style = {"color": "black", "linestyle": (0, (4, 3)), "linewidth": 0.9, "label": shorten(oracle.name, 24)}
+        ax.plot([p.x for p in oracle.points], [p.mean for p in oracle.points], **style)
     ax.set_xlabel(f"experience ({word}s)")
     ax.set_ylabel("return after that many steps" if word == "gradient step" else f"return per {word}")
     ax.set_title(shorten(group.name, 40))
@@ -178,7 +169,7 @@ def _across(ax: Axes, scaled: Sequence[Group]) -> None:
 def _line(ax: Axes, name: str, points: Sequence[Point], number: int, marked: bool = False) -> None:
     colour, xs = _COLOURS[number % 8], [p.x for p in points]
     mark = _MARKS[number % 8] if marked and len(points) < 12 else None
-    ax.plot(xs, [p.mean for p in points], color=colour, linestyle=_DASHES[number % 8], marker=mark, label=name)
+    ax.plot(xs, [p.mean for p in points], color=colour, linestyle=(0, _DASHES[number % 8]), marker=mark, label=name)
     held = [(p.x, p.lo, p.hi) for p in points if p.lo is not None and p.hi is not None]
     if held:
         ax.fill_between(*zip(*held, strict=True), color=colour, alpha=0.15, linewidth=0)

@@ -42,7 +42,16 @@ class Axis:
         return start + (value - self.low) / (self.high - self.low) * (end - start)
 
 
-def figure(series: Sequence[Series], *, x: str, y: str, title: str, count: str | None = None, whole: bool = False) -> Markup:
+def figure(
+    series: Sequence[Series],
+    *,
+    x: str,
+    y: str,
+    title: str,
+    count: str | None = None,
+    whole: bool = False,
+    ends: bool = True,
+) -> Markup:
     """A chart at two widths, of which the style sheet shows the one that fits, with its legend.
 
     Args:
@@ -50,13 +59,14 @@ def figure(series: Sequence[Series], *, x: str, y: str, title: str, count: str |
         title: what the chart shows, for those who hear it.
         count: what a read-out calls x, where that is shorter.
         whole: whether x has ticks at whole numbers only.
+        ends: whether lines are named at their right ends, where there is room; else in a legend only.
     """
     shown = [s for s in series if s.points]
     if not shown:
         return Markup("")
-    wide = draw(shown, 760, 340, title=title, x=x, count=count, whole=whole, labels=True)
+    wide = draw(shown, 760, 340, title=title, x=x, count=count, whole=whole, labels=ends)
     narrow = draw(shown, 380, 300, title=title, x=x, count=count, whole=whole, kind="narrow", hits=36)
-    return tag("div", tag("p", y, class_="axis-name"), legend(shown), wide, narrow, class_="plot")
+    return tag("div", tag("p", y, class_="axis-name"), legend(shown), wide, narrow, class_="plot" if ends else "plot keys")
 
 
 def small(series: Sequence[Series], *, title: str, x: str, hits: int = 24, extent: Sequence[float] = ()) -> Markup:

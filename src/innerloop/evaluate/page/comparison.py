@@ -113,9 +113,11 @@ def refusals(records: Sequence[Record], found: Sequence[Group]) -> list[str]:
             f"These are not compared with each other: {kinds}."
         )
         lacking = [g for g in found if g.scale is None]
+        if len(found) - len(lacking) > 1:
+            said[-1] += " Where oracle and random policy are known, scores between the two stand under “Across families”."
         if lacking:
             said.append(
-                "Nor as normalised scores: an oracle, or a random policy below it, is not known for "
+                "Not as scores either: an oracle, or a random policy below it, is not known for "
                 + "; ".join(g.setting for g in lacking)
                 + "."
             )

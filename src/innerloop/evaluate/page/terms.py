@@ -13,8 +13,8 @@ from innerloop.evaluate.page.record import Interval
 
 SCALED = (
     "The mean outcome on a scale where a random policy has 0\u00a0% and the family's oracle 100\u00a0%, both taken as exact; "
-    "95\u00a0% intervals as evaluated. Different families ask for different things: a score tells how near a run comes to its own "
-    "oracle, not which method is better."
+    "95\u00a0% intervals as evaluated. Different families ask for different things: a score tells how near a run comes to its "
+    "own oracle, not which method is better."
 )
 
 

@@ -20,7 +20,7 @@ from innerloop.evaluate.page.comparison import (
     shared_tasks,
     summaries,
 )
-from innerloop.evaluate.page.findings import oracle_series
+from innerloop.evaluate.page.findings import oracle_note, oracle_series
 from innerloop.evaluate.page.markup import Markup, join, table, tag
 from innerloop.evaluate.page.multiples import multiples
 from innerloop.evaluate.page.numerals import decimal, decimals_of
@@ -43,7 +43,9 @@ def versus(records: Sequence[Record]) -> list[Markup]:
 
 def _group(group: Group) -> Markup:
     first, word = group.first, unit_word(group.first)
-    oracle = next((o for m in group.members if (o := oracle_series(m.evaluation))), None)
+    oracle, note = next(
+        ((o, oracle_note(m.evaluation)) for m in group.members if (o := oracle_series(m.evaluation))), (None, "")
+    )
     lines = [Series(m.name, m.evaluation.run.curve, f"s{m.number % 8} run") for m in group.members]
     chart = figure(
         [*lines, *([oracle] if oracle else [])],
@@ -63,10 +65,11 @@ def _group(group: Group) -> Markup:
     heads = ("run", "first", "last", "last point" if first.unit == "gradient step" else "total", "of the oracle")
     found = summaries(group)
     parts: list[Markup | None] = [tag("p", said, class_="notice", role="note") for said in cautions(group)]
-    parts += [chart, table(heads, rows, numbers=range(1, 5)), _learning(group), *_scores(group, found), _chances(group)]
+    parts += [chart, tag("p", note, class_="note") if note else None, table(heads, rows, numbers=range(1, 5)), _learning(group)]
+    parts += [*_scores(group, found), _chances(group)]
     shared = shared_tasks(group, _TASKS)
     if shared:
-        styles = [(m.name, f"s{m.number % 8} run") for m in group.members]
+        styles = [(m.name, f"s{m.number % 8}") for m in group.members]
         parts += [tag("h3", "The same held-out tasks"), multiples(shared, styles, first)]
     return tag("section", tag("h2", f"On {group.name}"), *parts)
 
@@ -99,10 +102,11 @@ def _scores(group: Group, found: Sequence[Summary | None]) -> list[Markup]:
     what = "score" if group.scale else "return"
     shown = table(["run", "trainings × tasks", "mean", "IQM", ""], rows, numbers=range(1, 4))
     chart = figure(
-        [Series(m.name, s.profile, f"s{m.number % 8} run") for m, s in known],
+        [Series(m.name, s.profile, f"s{m.number % 8}") for m, s in known],
         x=what,
         y=f"Share of {what}s above x",
         title=f"Performance profiles on {group.name}",
+        ends=False,
     )
     picks = [p.x for p in known[0][1].profile[:: max(1, len(known[0][1].profile) // 10)]]
     at = [{p.x: p for p in s.profile} for _, s in known]
