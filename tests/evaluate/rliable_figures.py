@@ -38,7 +38,9 @@ def main() -> None:
         "improvement": interval([x, y], metrics.probability_of_improvement),
         "profile": [np.asarray(share[""]).tolist(), np.asarray(reach[""]).tolist()],
     }
-    Path(__file__).with_name("rliable.json").write_text(json.dumps(told, indent=1) + "\n")
+    Path(__file__).with_name("rliable.json").write_text(
+        "{\n" + ",\n".join(f'"{k}": {json.dumps(v)}' for k, v in told.items()) + "\n}\n"
+    )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from innerloop.evaluate.page.summary import many, outcome, unit_word
 if TYPE_CHECKING:
     import numpy as np
 
-THRESHOLDS = 61  # of a profile
+THRESHOLDS = 41  # of a profile
 FEW = 10  # trainings below which an interval is preliminary
 
 

@@ -32,7 +32,7 @@ def multiples(
         series = [Series(run, line, style, band=False) for (run, style), line in zip(styles, lines, strict=True)]
         last = ", ".join(decimal(Interval(line[-1].mean), [Interval(v) for v in every]) for line in lines)
         heading = tag("h4", tag("span", shorten(name, 48)), tag("span", f"last {last}", class_="now"))
-        chart = small(series, title=f"Return in task {name}", x=f"{word}s", hits=6, extent=every)
+        chart = small(series, title=f"Return in task {name}", x=f"{word}s", hits=4, extent=every)
         charts.append(tag("div", heading, chart))
     said = f"{'Return so far' if summed else f'Return per {word}' if word != 'gradient step' else 'Return after each step'}, "
     said += "all to the same scale. Single tasks prove nothing: they show how they differ."

@@ -43,9 +43,8 @@ def versus(records: Sequence[Record]) -> list[Markup]:
 
 def _group(group: Group) -> Markup:
     first, word = group.first, unit_word(group.first)
-    oracle, note = next(
-        ((o, oracle_note(m.evaluation)) for m in group.members if (o := oracle_series(m.evaluation))), (None, "")
-    )
+    known = ((oracle_series(m.evaluation), oracle_note(m.evaluation)) for m in group.members)
+    oracle, note = next((found for found in known if found[0]), (None, ""))
     lines = [Series(m.name, m.evaluation.run.curve, f"s{m.number % 8} run") for m in group.members]
     chart = figure(
         [*lines, *([oracle] if oracle else [])],
