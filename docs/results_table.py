@@ -2,8 +2,9 @@
 
 Not a measurement: a card says what `innerloop evaluate` found. Between `<!-- zoo WORDS -->` and `<!-- /zoo -->` everything
 is replaced; WORDS may name a recipe (`rl2`) and a language (`zh`). Between `<!-- steps WORDS -->` and `<!-- /steps -->` stand
-the returns after each gradient step, between `<!-- cards -->` and `<!-- /cards -->` every card, and between `<!-- memories -->` and `<!-- /memories -->` what `benchmarks/memories.py`
-measured. `--check` changes nothing and fails where a page is stale.
+the returns after each gradient step, between `<!-- cards -->` and `<!-- /cards -->` every card, and between
+`<!-- memories -->` and `<!-- /memories -->` what `benchmarks/memories.py` measured. `--check` changes nothing and
+fails where a page is stale.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def test_one_card_by_either_name_and_as_json(capsys):
     ("words", "message"),
     [
         (["nobody"], "The zoo holds: ad-dark-room"),
-        (["runs/first"], "A run goes on the shelf with --name"),
+        (["runs/first"], "To put a run on the shelf, give --name too"),
         (["../zoo"], "is no entry's name"),
         (["--to", "zoo"], "give the run's folder and --name too"),
         (["--name", "x"], "give the run's folder"),

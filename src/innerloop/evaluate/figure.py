@@ -109,8 +109,8 @@ def _adaptation(ax: Axes, group: Group) -> None:
         lines += [Series(shorten(b.name, 24), b.curve, f"s{1 + i % 7}") for i, b in enumerate(known)]
     else:
         lines = [Series(shorten(m.name, 24), m.evaluation.run.curve, f"s{m.number % 8}") for m in group.members]
-    for line in reversed(lines):
-        _line(ax, line.name, line.points, int(line.style[1:]), marked=True)
+    for i, line in enumerate(lines):  # the first is what the figure is about, and lies on top
+        _line(ax, line.name, line.points, int(line.style[1:]), marked=True, over=len(lines) - i)
     oracle = next((o for m in group.members if (o := oracle_series(m.evaluation))), None)
     if oracle:
         style = {"color": "black", "linestyle": (0, (4, 3)), "linewidth": 0.9, "label": shorten(oracle.name, 24)}
@@ -142,13 +142,15 @@ def _scores(group: Group) -> list[Panel]:
 
     def middles(ax: Axes) -> None:
         _dots(ax, [(m.number, m.name, s.iqm) for m, s in known])
-        ax.set_xlabel(f"interquartile mean of the {what}")
+        ax.set_xlabel(f"IQM of the {what}")
+        ax.set_title(shorten(group.name, 40))
 
     def profiles(ax: Axes) -> None:
         for m, s in known:
             _line(ax, shorten(m.name, 24), s.profile, m.number)
         ax.set_xlabel(what)
-        ax.set_ylabel("share of scores above")
+        ax.set_ylabel("share of returns above" if group.scale is None else "share of scores above")
+        ax.set_title(shorten(group.name, 40))
         _legend(ax)
 
     return [middles, profiles]
@@ -166,10 +168,18 @@ def _across(ax: Axes, scaled: Sequence[Group]) -> None:
     ax.set_xlabel("score (random 0, oracle 1)")
 
 
-def _line(ax: Axes, name: str, points: Sequence[Point], number: int, marked: bool = False) -> None:
+def _line(ax: Axes, name: str, points: Sequence[Point], number: int, marked: bool = False, over: float = 0.0) -> None:
     colour, xs = _COLOURS[number % 8], [p.x for p in points]
     mark = _MARKS[number % 8] if marked and len(points) < 12 else None
-    ax.plot(xs, [p.mean for p in points], color=colour, linestyle=(0, _DASHES[number % 8]), marker=mark, label=name)
+    ax.plot(
+        xs,
+        [p.mean for p in points],
+        color=colour,
+        linestyle=(0, _DASHES[number % 8]),
+        marker=mark,
+        label=name,
+        zorder=2 + over / 100,
+    )
     held = [(p.x, p.lo, p.hi) for p in points if p.lo is not None and p.hi is not None]
     if held:
         ax.fill_between(*zip(*held, strict=True), color=colour, alpha=0.15, linewidth=0)
@@ -183,6 +193,7 @@ def _dots(ax: Axes, rows: Sequence[tuple[int, str, Any]]) -> None:
         ax.plot([value.mean], [at], **style)
     ax.set_yticks(range(len(rows)), [name for _, name, _ in reversed(rows)])
     ax.set_ylim(-0.6, len(rows) - 0.4)
+    ax.locator_params(axis="x", nbins=5)
     ax.grid(axis="x", linewidth=0.3, color="0.85")
 
 
