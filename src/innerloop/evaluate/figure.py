@@ -93,7 +93,7 @@ def panels(records: Sequence[Record]) -> list[Panel]:
         made.append(lambda ax, g=group: _adaptation(ax, g))
         learned = [(m.number, m.name, heldout(m.record)) for m in group.members]
         if any(points for _, _, points in learned) and (len(records) == 1 or not alone):
-            made.append(lambda ax, lines=learned: _learning(ax, lines))
+            made.append(lambda ax, name=group.name, lines=learned: _learning(ax, name, lines))
         if not alone:
             made += _scores(group)
     scaled = [g for g in found if g.scale]
@@ -123,13 +123,17 @@ def _adaptation(ax: Axes, group: Group) -> None:
     _legend(ax)
 
 
-def _learning(ax: Axes, lines: Sequence[tuple[int, str, Sequence[Point]]]) -> None:
+def _learning(ax: Axes, family: str, lines: Sequence[tuple[int, str, Sequence[Point]]]) -> None:
+    from matplotlib.ticker import EngFormatter
+
     for number, name, points in lines:
         if points:
             _line(ax, shorten(name, 24), points, number)
     ax.set_xlabel("environment steps of training")
     ax.set_ylabel("held-out return")
-    ax.set_title("Training")
+    ax.set_title(f"training on {shorten(family, 36)}")
+    ax.locator_params(axis="x", nbins=5)
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))  # 200k, 10M
     if len(lines) > 1:
         _legend(ax)
 

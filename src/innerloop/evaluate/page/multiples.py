@@ -17,12 +17,17 @@ from innerloop.evaluate.page.summary import unit_word
 
 _POINTS = 60  # of a line
 _SHOWN = 12  # tasks of one run
+_WHICH = "evenly from the task in which it gained least to the one in which it gained most, "
 
 
 def multiples(
-    tasks: Sequence[tuple[str, Sequence[Sequence[float]]]], styles: Sequence[tuple[str, str]], evaluation: Evaluation
+    tasks: Sequence[tuple[str, Sequence[Sequence[float]]]],
+    styles: Sequence[tuple[str, str]],
+    evaluation: Evaluation,
+    which: str = "",
 ) -> Markup:
-    """A chart a task. `tasks`: what each is, and the returns of every run in it; `styles`: the runs' names and classes."""
+    """A chart a task. `tasks`: what each is, and the returns of every run in it; `styles`: the runs' names and classes; `which`
+    tasks these are."""
     summed = evaluation.unit == "step"  # a single reward is mostly luck
     curves = [[points(itertools.accumulate(r) if summed else r) for r in returns] for _, returns in tasks]
     every = [p.mean for lines in curves for line in lines for p in line]
@@ -35,7 +40,7 @@ def multiples(
         chart = small(series, title=f"Return in task {name}", x=f"{word}s", hits=4, extent=every)
         charts.append(tag("div", heading, chart))
     said = f"{'Return so far' if summed else f'Return per {word}' if word != 'gradient step' else 'Return after each step'}, "
-    said += "all to the same scale. Single tasks prove nothing: they show how they differ."
+    said += f"{which}all to the same scale. Single tasks prove nothing: they show how they differ."
     keys = legend([Series(run, (), style) for run, style in styles]) if len(styles) > 1 else None
     return join([tag("p", said, class_="note"), keys, tag("div", *charts, class_="multiples")])
 
@@ -47,7 +52,7 @@ def of_run(evaluation: Evaluation) -> Markup | None:
         return None
     count = min(_SHOWN, len(found))
     chosen = [found[round(i * (len(found) - 1) / (count - 1))] for i in range(count)]
-    return multiples([(t.params or t.task, [t.returns]) for t in chosen], [("this run", "s0")], evaluation)
+    return multiples([(t.params or t.task, [t.returns]) for t in chosen], [("this run", "s0")], evaluation, _WHICH)
 
 
 def points(values) -> tuple[Point, ...]:
