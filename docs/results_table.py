@@ -2,9 +2,10 @@
 
 Not a measurement: a card says what `innerloop evaluate` found. Between `<!-- zoo WORDS -->` and `<!-- /zoo -->` everything
 is replaced; WORDS may name a recipe (`rl2`) and a language (`zh`). Between `<!-- steps WORDS -->` and `<!-- /steps -->` stand
-the returns after each gradient step, and between `<!-- memories -->` and `<!-- /memories -->` what `benchmarks/memories.py`
-measured. Between `<!-- measures FAMILY -->` and `<!-- /measures -->` stands what a family is judged by beside the return.
-`--check` changes nothing and fails where a page is stale.
+the returns after each gradient step, between `<!-- cards -->` and `<!-- /cards -->` every card, and between
+`<!-- memories -->` and `<!-- /memories -->` what `benchmarks/memories.py` measured. Between `<!-- measures FAMILY -->` and
+`<!-- /measures -->` stands what a family is judged by beside the return. `--check` changes nothing and fails where a page
+is stale.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from innerloop.catalogue import figure as plain, told
+
 ROOT = Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(r"(<!-- zoo ?([a-z0-9 -]*?) ?-->\n).*?(<!-- /zoo -->)", re.DOTALL)
 _STEPS = re.compile(r"(<!-- steps ?([a-z0-9 -]*?) ?-->\n).*?(<!-- /steps -->)", re.DOTALL)
+_CARDS = re.compile(r"(<!-- cards -->\n).*?(<!-- /cards -->)", re.DOTALL)
 _MEMORIES = re.compile(r"(<!-- memories -->\n).*?(<!-- /memories -->)", re.DOTALL)
 _MEASURES = re.compile(r"(<!-- measures ([a-z0-9-]+) -->\n).*?(<!-- /measures -->)", re.DOTALL)
+_MINUS = re.compile(r"(?<![\w-])-(?=\d)")
 _MEASURED = ROOT / "benchmarks" / "results" / "memories.json"
 _HEADS = {
     "en": ("zoo entry", "first → last", "result [95 % interval]", "oracle", "test tasks", "seeds", "train steps", "CPU min"),
@@ -98,6 +103,29 @@ def steps(found: list[dict[str, Any]], words: list[str]) -> str:
         return _NONE["en"] + "\n"
     lines = [["family", "actions", *map(str, range(len(rows[0]) - 2))], ["---", "---", *["---:"] * (len(rows[0]) - 2)], *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
+
+
+def beside(entry: Path) -> str:
+    """What the baselines came to, by their names."""
+    path = entry / "evaluation.json"
+    found = json.loads(path.read_text("utf-8")).get("baselines", {}) if path.is_file() else {}
+    return ", ".join(f"{name} {plain(b['total']['mean'])}" for name, b in found.items() if b.get("total"))
+
+
+def sections(found: list[dict[str, Any]], shelf: Path) -> str:
+    """The Markdown of every card: a heading and a list."""
+    parts = []
+    for card in found:
+        page = ROOT / "docs" / "recipes" / f"{card['recipe']}.md"
+        method = f"[`{card['recipe']}`](recipes/{page.name})" if page.is_file() else f"`{card['recipe']}`"
+        lines = [f"### {card['name']}", "", f"{method} on `{card['family']}`: `innerloop adapt zoo:{card['name']}`", ""]
+        for name, value in told(card)[3:]:
+            code = name in ("trained by", "began with", "digest")
+            lines.append(f"- {name}: `{value}`" if code else f"- {name}: {_MINUS.sub('−', value)}")
+            if name == "measured on" and (known := beside(shelf / card["name"])):
+                lines.append(f"- beside it: {_MINUS.sub('−', known)}")
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts) or _NONE["en"] + "\n"
 
 
 def memories(measured: dict[str, Any]) -> str:
@@ -244,6 +272,7 @@ def filled(text: str, found: list[dict[str, Any]]) -> str:
     for word, made in _FROM_BENCHMARKS.items():
         block = re.compile(rf"(<!-- {word} -->\n).*?(<!-- /{word} -->)", re.DOTALL)
         text = block.sub(lambda m, word=word, made=made: m[1] + made(_measured(word)) + m[2], text)
+    text = _CARDS.sub(lambda m: m[1] + sections(found, ROOT / "zoo") + m[2], text)
     text = _STEPS.sub(lambda m: m[1] + steps(found, m[2].split()) + m[3], text)
     return _BLOCK.sub(lambda m: m[1] + table(found, m[2].split()) + m[3], text)
 

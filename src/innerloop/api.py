@@ -245,15 +245,31 @@ def load(path: str | Path, **options: Any) -> Agent:
     return make(path, **options)
 
 
-def report(paths: Sequence[str | Path], out: str | Path | None = None) -> Path:
-    """Write one self-contained HTML page about the runs; its path."""
-    from innerloop.evaluate.report import write_report
+def report(paths: Sequence[str | Path], out: str | Path | None = None, format: str | None = None) -> Path:
+    """Write one report about the runs, which are compared where they can be; its path.
+
+    Args:
+        paths: run folders, folders of seeds, or "zoo:NAME".
+        out: the file; None: report.FORMAT in the first folder, or here where that is the zoo's.
+        format: "html" (one self-contained page), "md", "svg" or "pdf" (figures for a paper: `innerloop[figure]`); None: as the
+            file's suffix says.
+
+    Raises:
+        ConfigError: an unknown format, nothing to draw, or the extra is missing. FolderError: there is no such run.
+    """
+    from innerloop.evaluate.figure import NoMatplotlib
+    from innerloop.evaluate.report import format_of, write_report
+    from innerloop.run.settings import ConfigError
 
     folders = [locate(p) for p in paths]
     try:
-        return write_report(folders, Path(out) if out else folders[0] / "report.html")
+        kind = format_of(Path(out) if out else None, format)
+        home = Path() if (folders[0] / "weights").is_dir() else folders[0]
+        return write_report(folders, Path(out) if out else home / f"report.{kind}", kind)
     except FileNotFoundError as error:
         raise FolderError(str(error)) from error
+    except (ValueError, NoMatplotlib) as error:
+        raise ConfigError(str(error)) from error
 
 
 def export(

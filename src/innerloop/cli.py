@@ -152,9 +152,16 @@ def parser() -> argparse.ArgumentParser:
     record.add_argument("--split", choices=("train", "validation", "test"), default="train")
     record.add_argument("--seed", type=int, default=0, help="which tasks and chances (default: 0)")
 
-    report = verbs.add_parser("report", help="write one self-contained HTML page")
-    report.add_argument("runs", nargs="+", help="run folders or zoo:NAME")
+    report = verbs.add_parser(
+        "report",
+        help="one self-contained page about a run, or several compared",
+        description="Write a page about one run or several, which are compared where they can be; or Markdown, or a figure.",
+    )
+    report.add_argument("runs", nargs="+", help="run folders, folders of seeds, or zoo:NAME")
     report.add_argument("--out", type=Path, help="where (default: report.html in the first folder)")
+    report.add_argument(
+        "--format", choices=("html", "md", "svg", "pdf"), help="default: as --out ends; figures need innerloop[figure]"
+    )
 
     export = verbs.add_parser(
         "export",
@@ -184,10 +191,15 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--config", type=Path, metavar="FILE")
     _own_environment(check)
 
-    shelf = verbs.add_parser("zoo", help="put a finished run's meta-parameters and recipe on the shelf")
-    shelf.add_argument("run", type=Path)
-    shelf.add_argument("--name", required=True, help="recipe-family, for example rl2-grid-navi")
-    shelf.add_argument("--to", type=Path, default=Path("zoo"), help="the shelf (default: ./zoo)")
+    shelf = verbs.add_parser(
+        "zoo",
+        help="the trained agents that are shipped; or put a finished run among them",
+        description="Without a run: every entry. With a NAME of one: its card. With a run and --name: put it on the shelf.",
+    )
+    shelf.add_argument("run", nargs="?", help="an entry's NAME or zoo:NAME; with --name a finished run's folder")
+    shelf.add_argument("--name", help="put the run on the shelf under recipe-family, for example rl2-grid-navi")
+    shelf.add_argument("--to", type=Path, help="the shelf it is put on (default: ./zoo)")
+    shelf.add_argument("--json", action="store_true", help="print the cards as JSON and nothing else")
     return top
 
 
@@ -395,7 +407,7 @@ def _record(args: argparse.Namespace) -> None:
 def _report(args: argparse.Namespace) -> None:
     from innerloop import api
 
-    print(api.report(args.runs, args.out))
+    print(api.report(args.runs, args.out, args.format))
 
 
 def _export(args: argparse.Namespace) -> None:
@@ -467,10 +479,26 @@ def _check(args: argparse.Namespace) -> int:
 
 def _zoo(args: argparse.Namespace) -> None:
     from innerloop.run.settings import ConfigError
+
+    if not args.name:
+        if args.to:
+            raise ConfigError("--to is about putting a run on a shelf; give the run's folder and --name too.")
+        from innerloop import catalogue
+
+        found = catalogue.card(args.run) if args.run else catalogue.cards()
+        if args.json:
+            print(json.dumps(found, allow_nan=False))
+        elif isinstance(found, dict):
+            catalogue.show(found)
+        else:
+            catalogue.listed(found)
+        return
+    if not args.run or args.json:
+        raise ConfigError("--name puts a run on the shelf: give the run's folder, and no --json.")
     from innerloop.shelf import put
 
     try:
-        print(put(args.run, args.name, args.to))
+        print(put(Path(args.run), args.name, args.to or Path("zoo")))
     except ValueError as error:
         raise ConfigError(str(error)) from error
 

@@ -5,6 +5,7 @@ Not the measuring itself (`evaluate/adaptation.py`, `evaluate/statistics.py`): t
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from innerloop.tasks.family import Family
 from innerloop.worlds import world_of
 
 SHOWN = 50  # tasks in the per-task table
+SCORED = 500  # tasks of each training whose outcomes are kept for comparisons
 
 
 def evaluate(
@@ -60,11 +62,13 @@ def evaluate(
         here and in every baseline, of a population "score" (total − single best) / (best of population − single best) and
         "agreement" of its predictions with what members earn, and for gradient steps "deterministic": {"curve", "total"}, the
         same agents by the mode of their actions. Also written to evaluation.json in a run's folder, with a table of
-        some tasks and, where tasks are places or the inner has a belief, a few trials step by step.
+        some tasks, the outcomes of each training task by task ("scores"), and, where tasks are places or the inner has a
+        belief, a few trials step by step.
     """
     folder = locate(path)
     runs = [folder] if (folder / "weights").is_dir() else [run.path for run in members(folder)]
     per_seed, by_mode, table, seeds, beside_it = list[Found](), list[Found](), [], [], []
+    scores: list[dict[str, Any]] = []
     shared: dict[str, Any] = {}
     for number, one in enumerate(runs):
         recipe, family, meta, digest = load(one)
@@ -84,6 +88,7 @@ def evaluate(
             if inner.population and baselines:
                 about_it = (family, world, recipe.unit, count, key, not deterministic)
                 beside_it.append(rivals(inner, meta, *about_it))
+            scores.append({"seed": seeds[-1], **_outcomes(found.returns, drawn, recipe.unit)})
             if number == 0:
                 table = _table(found.returns, drawn)
                 shared = {"recipe": recipe, "family": family, "count": count}
@@ -136,7 +141,7 @@ def evaluate(
         judged = {"curve": _over(modes).curve(), "total": _total(modes, recipe.unit)}
         result["deterministic"] = judged | _measures(measures, family, recipe.unit)
     kept = "evaluation.json" if on is None else f"evaluation-{on}.json"
-    _keep(folder / kept, result | {"per_task": table, "trials": shared["trials"]})
+    _keep(folder / kept, result | {"per_task": table, "scores": scores, "trials": shared["trials"]})
     return result
 
 
@@ -310,6 +315,18 @@ def _table(returns: np.ndarray, drawn: Any) -> list[dict[str, Any]]:
         shown = [float(x) if np.isfinite(x) else None for x in returns[i]]  # None: no stream finished that unit
         rows.append({"task": int(drawn.index[i]), "params": text, "returns": shown})
     return rows
+
+
+def _outcomes(returns: np.ndarray, drawn: Any, unit: str) -> dict[str, Any]:
+    """Of one training, with returns [tasks, units]: the outcomes in its first tasks, None where a unit gave no return, and a
+    digest of these tasks, by which a report knows that two runs met the same."""
+    kept = returns[:SCORED]
+    whole = np.all(np.isfinite(kept), axis=1)
+    outcomes = [float(f"{x:.6g}") if ok else None for x, ok in zip(totals(kept, unit), whole, strict=True)]
+    told = hashlib.sha256()
+    for leaf in jax.tree.leaves((drawn.params, drawn.index)):
+        told.update(np.ascontiguousarray(np.asarray(leaf)[:SCORED]).tobytes())
+    return {"drawn": told.hexdigest(), "outcomes": outcomes}
 
 
 def _baselines(
