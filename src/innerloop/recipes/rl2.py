@@ -48,6 +48,12 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
     },
     "probe": {"meta_batch": 256, "steps": 250_000, "inner": {"width": 32}, "outer": {"minibatches": 4}},
     "grid-navi": {"steps": 15_000_000},
+    "atari": {
+        "meta_batch": 24,
+        "steps": 1_500_000,
+        "inner": {"normalise": True, "width": 128},
+        "outer": {"lr": 1e-3, "minibatches": 6, "epochs": 2, "gae_lambda": 0.95, "entropy_weight": 0.01},
+    },
 }
 
 
