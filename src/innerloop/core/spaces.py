@@ -131,9 +131,19 @@ def parts(space: Any, x: Any = None) -> list[tuple[Space, Any]]:
     return [part for k in _keys(space) for part in parts(space[k], None if x is None else x[k])]
 
 
-def images(space: Any) -> list[Box]:
-    """The images in a (nested) space."""
-    return [part for part, _ in parts(space) if isinstance(part, Box) and part.image]
+def images(space: Any, x: Any = None) -> list[tuple[Box, Any]]:
+    """The images in a (nested) space, each with its part of an observation."""
+    return [(part, y) for part, y in parts(space, x) if isinstance(part, Box) and part.image]
+
+
+def vectors(space: Any, x: Any) -> Array:
+    """All but the images of an observation, flattened as `encode` does; float32 [..., P], and P may be 0."""
+    found = parts(space, x)
+    rows = [part.encode(y) for part, y in found if not (isinstance(part, Box) and part.image)]
+    if rows:
+        return jnp.concatenate(rows, axis=-1) if len(rows) > 1 else rows[0]
+    image, y = images(space, x)[0]
+    return jnp.zeros((*y.shape[: y.ndim - len(image.shape)], 0))
 
 
 def zeros(space: Any, lead: tuple[int, ...] = ()) -> Any:

@@ -76,6 +76,10 @@ class Recurrent(Inner[RecurrentMeta, Remembered]):
         if self.truncate and not self.segment:
             raise ValueError("inner.truncate cuts gradients between segments; set inner.segment to their length in steps.")
 
+    @property
+    def sighted(self) -> bool:
+        return True
+
     def init(self, key: Array) -> RecurrentMeta:
         key_cell, key_policy, key_value = jax.random.split(key, 3)
         inputs = self._seen * (1 + self.transition) + width(self.spaces.action) + 3

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from innerloop.core import Box, accept
-from innerloop.core.spaces import encode, images, parts, width
+from innerloop.core.spaces import encode, images, vectors, width
 from innerloop.nets.layers import Dense
 from innerloop.nets.moments import Moments
 
@@ -24,7 +24,11 @@ COARSE = 6  # cells of a side at which no further layer follows
 
 
 class Convolution(eqx.Module):
-    """Kernels of twice their stride, then a rectifier; x [R, h, w, C] → [R, h', w', O]. Padded to whole strides."""
+    """Kernels of twice their stride, then a rectifier; x [R, h, w, C] → [R, h', w', O]. Padded to whole strides.
+
+    As one product of matrices: an image is cut into blocks of stride × stride pixels, and a kernel covers four of them. XLA's
+    own convolution is many times slower on a CPU where its gradient stands in a loop (`benchmarks/vision.py`).
+    """
 
     kernel: Array  # [2 stride, 2 stride, C, O]
     bias: Array  # [O]
@@ -35,22 +39,20 @@ class Convolution(eqx.Module):
         kernel = jax.nn.initializers.he_normal()(key, (2 * stride, 2 * stride, inputs, outputs), jnp.float32)
         return Convolution(kernel, jnp.zeros(outputs))
 
-    @property
-    def stride(self) -> int:
-        return self.kernel.shape[0] // 2
-
     def __call__(self, x: Array) -> Array:
-        pad = [(0, 0, 0), *((0, -n % self.stride, 0) for n in x.shape[1:3]), (0, 0, 0)]
-        x = jax.lax.pad(x, jnp.zeros((), x.dtype), pad)
-        y = jax.lax.conv_general_dilated(
-            x, self.kernel, (self.stride, self.stride), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
+        s, (*_, inputs, outputs) = self.kernel.shape[0] // 2, self.kernel.shape
+        x = jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((0, -n % s, 0) for n in x.shape[1:3]), (0, 0, 0)])
+        r, h, w = x.shape[0], x.shape[1] // s, x.shape[2] // s
+        x = jnp.moveaxis(x.reshape(r, h, s, w, s, inputs), 2, 3).reshape(r, h, w, s * s * inputs)
+        x = jnp.concatenate([x[:, i : h - 1 + i, j : w - 1 + j] for i in range(2) for j in range(2)], -1)
+        kernel = jnp.moveaxis(self.kernel.reshape(2, s, 2, s, inputs, outputs), 2, 1).reshape(-1, outputs)
+        y = x @ kernel
         return jax.nn.relu(y + jnp.broadcast_to(self.bias, y.shape))
 
 
 class Eye(eqx.Module):
-    """One image [..., H, W, C] → features [..., F]: after Mnih et al. 2015 with fewer channels, 8 × 8 kernels at stride 4 (4 × 4
-    at stride 2 where a side is under 32 pixels), then 4 × 4 at stride 2 until few cells are left, and a dense layer."""
+    """One image [..., H, W, C] → features [..., F], after Mnih et al. 2015 with fewer channels: kernels of 8 × 8 at stride 4
+    (4 × 4 at stride 2 where a side is under 32 pixels), then of 4 × 4 at stride 2 until few cells are left; a dense layer."""
 
     layers: tuple[Convolution, ...]
     dense: Dense
@@ -59,11 +61,11 @@ class Eye(eqx.Module):
     def init(key: Array, space: Box) -> Eye:
         key_layers, key_dense = jax.random.split(key)
         sides, channels, layers = list(space.shape[:2]), space.shape[2], []
-        while max(sides) > COARSE:
+        while max(sides) > COARSE and min(sides) > 2:
             stride = 4 if not layers and min(sides) >= 32 else 2
             outputs = CHANNELS[min(len(layers), 1)]
             layers.append(Convolution.init(jax.random.fold_in(key_layers, len(layers)), stride, channels, outputs))
-            sides, channels = [max(-(-n // stride) - 1, 1) for n in sides], outputs
+            sides, channels = [-(-n // stride) - 1 for n in sides], outputs
         return Eye(tuple(layers), Dense.init(key_dense, sides[0] * sides[1] * channels, FEATURES))
 
     def __call__(self, x: Array) -> Array:
@@ -79,17 +81,8 @@ def check(sight: str, space: Any) -> None:
     accept("inner.vision", sight, SIGHTS)
     if sight == "conv" and not images(space):
         raise ValueError(
-            "inner.vision is 'conv', and these observations hold no image, a box [height, width, channels] of 16 × 16 pixels at "
-            "least; set inner.vision to 'auto' or 'flat'."
-        )
-
-
-def refuse(method: str, space: Any) -> None:
-    """ValueError where observations hold an image, of a method whose nets have no convolutions."""
-    for image in images(space):
-        raise ValueError(
-            f"{method} reads vectors, and these observations hold an image {list(image.shape)}: its nets have no convolutions. "
-            "rl2, varibad, maml and multitask have; or flatten the image in the environment."
+            "inner.vision is 'conv', and these observations hold no image, a box [height, width, channels] of 16 × 16 pixels "
+            "at least; set inner.vision to 'auto' or 'flat'."
         )
 
 
@@ -98,23 +91,17 @@ def make(sight: str, key: Array, space: Any) -> tuple[Eye, ...] | None:
     seen = images(space)
     if sight == "flat" or not seen:
         return None
-    return tuple(Eye.init(jax.random.fold_in(key, i), image) for i, image in enumerate(seen))
+    return tuple(Eye.init(jax.random.fold_in(key, i), image) for i, (image, _) in enumerate(seen))
 
 
 def flat(eyes: tuple[Eye, ...] | None, space: Any, obs: Any) -> Array:
-    """What is flattened of an observation, float32 [..., P]: all of it, or all but the images; P may be 0."""
-    if eyes is None:
-        return encode(space, obs)
-    rows = [(part, x) for part, x in parts(space, obs) if not _image(part)]
-    if rows:
-        return jnp.concatenate([part.encode(x) for part, x in rows], -1)
-    part, x = parts(space, obs)[0]
-    return jnp.zeros((*x.shape[: x.ndim - len(part.shape)], 0))
+    """What is flattened of an observation, float32 [..., P]: all of it, or where there are eyes all but the images."""
+    return encode(space, obs) if eyes is None else vectors(space, obs)
 
 
 def flat_width(sight: str, space: Any) -> int:
     """P, the length of what `flat` gives."""
-    return width(space) if sight == "flat" else sum(part.width for part, _ in parts(space) if not _image(part))
+    return width(space) - (0 if sight == "flat" else sum(image.width for image, _ in images(space)))
 
 
 def seen_width(sight: str, space: Any) -> int:
@@ -129,9 +116,5 @@ def look(eyes: tuple[Eye, ...] | None, moments: Moments | None, space: Any, obs:
     x = x if moments is None else moments.standardise(x)
     if eyes is None:
         return x
-    seen = [part.scale(y) for part, y in parts(space, obs) if _image(part)]
-    return jnp.concatenate([x, *(eye(y) for eye, y in zip(eyes, seen, strict=True))], -1)
-
-
-def _image(space: Any) -> bool:
-    return isinstance(space, Box) and space.image
+    features = [eye(image.scale(y)) for eye, (image, y) in zip(eyes, images(space, obs), strict=True)]
+    return jnp.concatenate([x, *features], -1)

@@ -1,10 +1,11 @@
 """Atari 2600 games in their flavours: the modes and difficulties that a player would set at the console.
 
-Definition: a game of the Arcade Learning Environment (Bellemare et al. 2013; ale-py, an extra) as Machado et al. 2018 play it, with
-sticky actions (each frame repeats the action of the one before with probability 0.25) and no sign of lost lives; the minimal
-action set. A step is 4 frames, ale-py's default (Machado et al.: 5), and the reward the sum of theirs, not clipped. Seen is one
-grey picture, the brighter of the last two frames pixel by pixel, averaged over blocks of 5 × 4 pixels: [H/5, 40, 1] uint8,
-mostly 42 × 40 (the field's 84 × 84 has four times as many pixels). Every episode begins in the same state of the emulator.
+Definition: a game of the Arcade Learning Environment (Bellemare et al. 2013; ale-py, an extra) as Machado et al. 2018 play it,
+with sticky actions (each frame repeats the action of the one before with probability 0.25), no sign of lost lives, and the
+game's minimal set of actions. A step is 4 frames, ale-py's default (Machado et al.: 5), and the reward the sum of theirs, not
+clipped. Seen is one grey picture, the brighter of the last two frames pixel by pixel, averaged over blocks of 5 × 4 pixels:
+[H/5, 40, 1] uint8, mostly 42 × 40 (the field's 84 × 84 has four times as many). Every episode begins in the same state of the
+emulator.
 
 A task is a flavour. The 64 games with three or more of them are here; `data/flavours.json` says which train, validate and test,
 60 / 20 / 20 %, disjoint. `atari-GAME-buttons`: a task is a flavour and an order of the actions, drawn uniformly: what each
@@ -55,7 +56,8 @@ class _Atari(Family):
             near = difflib.get_close_matches(self.game, known, n=1, cutoff=0.6)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"atari-{self.game}: no Atari game of this name has three flavours to split.{hint} Accepted: {', '.join(known)}."
+                f"atari-{self.game}: no Atari game of this name has three flavours to split.{hint} Accepted: "
+                f"{', '.join(known)}."
             )
 
     @property
@@ -80,8 +82,9 @@ class _Atari(Family):
     @property
     def spaces(self) -> Spaces:
         atari_env.package()  # whoever asks for spaces is about to play: say here what is missing
-        rows, columns = (side // block for side, block in zip(self._game.screen, (atari_env.ROWS, atari_env.COLUMNS), strict=True))
-        return Spaces(Box((rows, columns, 1), 0.0, 255.0, "uint8"), Discrete(self._game.actions))
+        height, width = self._game.screen
+        shape = height // atari_env.ROWS, width // atari_env.COLUMNS, 1
+        return Spaces(Box(shape, 0.0, 255.0, "uint8"), Discrete(self._game.actions))
 
     @property
     def horizon(self) -> int:

@@ -7,7 +7,7 @@ import it.
 from __future__ import annotations
 
 import importlib
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -54,13 +54,14 @@ def switch(ale: Any, flavour: Flavour) -> None:
     ale.setDifficulty(flavour.difficulty)
 
 
-@lru_cache(maxsize=None)
-def _start(game: str, flavour: Flavour) -> Any:
-    """The emulator as an episode finds it. Of a console of its own: what a reset leaves depends on what was played before."""
+@cache
+def _start(game: str, flavour: Flavour) -> tuple[Any, np.ndarray]:
+    """The emulator as an episode finds it, and its screen, which is no part of its state. Of a console of its own: what a reset
+    leaves depends on what was played before."""
     ale = console(game)
     switch(ale, flavour)
     ale.reset_game()
-    return ale.cloneState()
+    return ale.cloneState(), ale.getScreenGrayscale()
 
 
 def smaller(screen: np.ndarray) -> np.ndarray:
@@ -83,7 +84,9 @@ class AtariEnv(gymnasium.Env):
         self.action_space = gymnasium.spaces.Discrete(len(self.buttons))
         self._frames = [np.zeros(self.ale.getScreenDims(), np.uint8) for _ in range(2)]
         self.observation_space = gymnasium.spaces.Box(0, 255, smaller(self._frames[0]).shape, np.uint8)
-        self.become(Flavour(self.ale.getAvailableModes()[0], self.ale.getAvailableDifficulties()[0]), np.arange(len(self.buttons)))
+        self.become(
+            Flavour(self.ale.getAvailableModes()[0], self.ale.getAvailableDifficulties()[0]), np.arange(len(self.buttons))
+        )
 
     def become(self, flavour: Flavour, order: np.ndarray) -> None:
         """Take on a task, from the next reset on; `order` [A]: which of the game's actions each number stands for."""
@@ -93,10 +96,10 @@ class AtariEnv(gymnasium.Env):
         """The flavour's own beginning; `seed` decides which frames repeat an action."""
         super().reset(seed=seed)
         switch(self.ale, self.flavour)
-        self.ale.restoreState(_start(self.game, self.flavour))
+        state, screen = _start(self.game, self.flavour)
+        self.ale.restoreState(state)
         self.elapsed, self._held = 0, self.buttons[0]
-        self.ale.getScreenGrayscale(self._frames[1])
-        return smaller(self._frames[1]), {}
+        return smaller(screen), {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Four frames."""

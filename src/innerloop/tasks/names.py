@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 class _Entry(NamedTuple):
-    """`pattern` with {capitals} for whole numbers ≥ 1, which fill the fields of the same name in small letters, and <words>, which
-    fill the field of that name; what stands in [brackets] may be left out."""
+    """`pattern` with {capitals} for whole numbers ≥ 1, which fill the fields of the same name in small letters, and <words>,
+    which fill the fields of theirs; what stands in [brackets] may be left out."""
 
     pattern: str
     example: str
@@ -98,7 +98,8 @@ def family(name: str, **params: Any) -> Family:
     """The family of this name.
 
     Args:
-        name: one of `names()`, with numbers in place of {K} and {N} and a word in place of <game>; "shown:NAME" is the family with its task shown;
+        name: one of `names()`, with numbers in place of {K} and {N}, a game's name in place of <game>; "shown:NAME" is the
+            family with its task shown;
             "env:package.module:make?…" is a Gymnasium environment of one's own and what varies (`tasks/own.py`);
             "package.module:make" is a family of one's own, which bears just that name, so that a run finds it again.
         params: further fields of the family.
