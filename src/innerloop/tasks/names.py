@@ -49,6 +49,7 @@ _ENTRIES = (
     _Entry("xland-high[-n{N}]", "xland-high", "xland", "XLandHigh"),
     _Entry("atari-<game>-buttons[-t{T}][-n{N}]", "atari-space-invaders-buttons", "atari", "AtariButtons"),
     _Entry("atari-<game>[-t{T}][-n{N}]", "atari-space-invaders", "atari", "Atari"),
+    _Entry("procgen-<game>[-t{T}][-n{N}]", "procgen-coinrun", "procgen", "Procgen"),
     _Entry("point-goal", "point-goal", "point_goal", "PointGoal"),
     _Entry("two-step[-n{N}]", "two-step", "two_step", "TwoStep"),
     _Entry("grid-navi", "grid-navi", "grid_navi", "GridNavi"),
