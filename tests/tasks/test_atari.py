@@ -51,6 +51,12 @@ def test_names_hold_game_length_and_episodes():
     assert (env.game, env.horizon, env.episodes, env.name) == ("tic-tac-toe-3d", 30, 5, "atari-tic-tac-toe-3d-t30-n5")
     assert family("atari-galaxian-t200-n3").name == "atari-galaxian"
     assert family("atari-galaxian-buttons-n2").kind == "-buttons"
+    assert family("atari-galaxian-buttons-k10-t40").k == 10
+
+
+def test_a_picture_needs_two_frames():
+    with pytest.raises(ValueError, match="a step of 1 frame; accepted: 2"):
+        family("atari-galaxian-k1")
 
 
 @pytest.mark.parametrize(("wrong", "near"), [("atari-freway", "Did you mean 'freeway'?"), ("atari-pitfall", "three flavours")])
@@ -79,13 +85,13 @@ def test_what_the_data_file_says_is_the_packages(name):
 
 
 @needs_package
-@pytest.mark.parametrize("flavour", [Flavour(0, 0), Flavour(8, 1)])
-def test_a_thousand_steps_are_the_packages(flavour):
+@pytest.mark.parametrize(("flavour", "skip"), [(Flavour(0, 0), 4), (Flavour(8, 1), 5)])
+def test_a_thousand_steps_are_the_packages(flavour, skip):
     # The package's own environment one frame at a time, given the actions that stickiness left.
     from ale_py.env import AtariEnv as Theirs
 
     rng, order = np.random.default_rng(3), np.array([3, 1, 5, 0, 2, 4])
-    ours, there = AtariEnv("space_invaders", 10**6), None
+    ours, there = AtariEnv("space_invaders", 10**6, skip), None
     ours.become(flavour, order)
     theirs = Theirs("space_invaders", *flavour, obs_type="grayscale", frameskip=1, repeat_action_probability=0.0)
     ended, scored = 0, 0.0
@@ -98,7 +104,7 @@ def test_a_thousand_steps_are_the_packages(flavour):
         action = int(rng.integers(6))
         seen, reward, terminated, truncated, _ = ours.step(action)
         total, frames = 0.0, []
-        for stuck in sticks.random(4) < 0.25:
+        for stuck in sticks.random(skip) < 0.25:
             held = held if stuck else order[action]
             there, paid, over, _, _ = theirs.step(held)
             frames.append(there)

@@ -44,12 +44,15 @@ class _Atari(Family):
     """What both kinds share; params: Setting."""
 
     game: str  # as in the name: space-invaders
+    k: int = 4  # frames in a step
     t: int = 200  # steps in an episode at most
     n: int = 3  # episodes in a trial
 
     on_device = False
 
     def __post_init__(self) -> None:
+        if self.k < 2:
+            raise ValueError(f"atari-{self.game}: a step of {self.k} frame; accepted: 2 at least, of which two make a picture.")
         games = flavours.listed()["games"]
         if self._rom not in games:
             known = [name.replace("_", "-") for name in games]
@@ -75,9 +78,10 @@ class _Atari(Family):
 
     @property
     def name(self) -> str:
+        frames = "" if self.k == _Atari.k else f"-k{self.k}"
         length = "" if self.t == _Atari.t else f"-t{self.t}"
         episodes = "" if self.n == _Atari.n else f"-n{self.n}"
-        return f"atari-{self.game}{self.kind}{length}{episodes}"
+        return f"atari-{self.game}{self.kind}{frames}{length}{episodes}"
 
     @property
     def spaces(self) -> Spaces:
@@ -105,7 +109,7 @@ class _Atari(Family):
 
     @property
     def make(self) -> Any:
-        return partial(atari_env.AtariEnv, self._rom, self.t)
+        return partial(atari_env.AtariEnv, self._rom, self.t, self.k)
 
     @property
     def assign(self) -> Any:

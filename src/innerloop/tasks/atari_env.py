@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-SKIP = 4  # emulator's frames in a step; the reward is their sum, the picture the brighter of the last two
 STICKY = 0.25  # probability that a frame repeats the action of the frame before (Machado et al. 2018, §4.3)
 ROWS, COLUMNS = 5, 4  # of a screen's pixels, averaged into one of the observation
 
@@ -75,10 +74,10 @@ def smaller(screen: np.ndarray) -> np.ndarray:
 
 class AtariEnv(gymnasium.Env):
     """One console. Actions are the game's minimal set, in the order that the task gives them; an episode ends with the game, or
-    is truncated after `length` steps. Every episode begins in the same state of the emulator."""
+    is truncated after `length` steps of `skip` frames (two at least). Every episode begins in the same state of the emulator."""
 
-    def __init__(self, game: str, length: int):
-        self.game, self.length, self.elapsed = game, length, 0
+    def __init__(self, game: str, length: int, skip: int = 4):
+        self.game, self.length, self.skip, self.elapsed = game, length, skip, 0
         self.ale = console(game)
         self.buttons = self.ale.getMinimalActionSet()
         self.action_space = gymnasium.spaces.Discrete(len(self.buttons))
@@ -102,13 +101,13 @@ class AtariEnv(gymnasium.Env):
         return smaller(screen), {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Four frames."""
+        """The reward is the sum of all frames', the picture the brighter of the last two."""
         wanted, reward = self.buttons[self.order[int(action)]], 0.0
-        sticks = self.np_random.random(SKIP) < STICKY
-        for k in range(SKIP):
+        sticks = self.np_random.random(self.skip) < STICKY
+        for k in range(self.skip):
             self._held = self._held if sticks[k] else wanted
             reward += self.ale.act(self._held)
-            if k >= SKIP - 2:
+            if k >= self.skip - 2:
                 self.ale.getScreenGrayscale(self._frames[k % 2])
         self.elapsed += 1
         seen = smaller(np.maximum(*self._frames))

@@ -1,8 +1,8 @@
 """Procgen (Cobbe et al. 2020, arXiv 1912.01588): sixteen games whose levels are drawn by a seed; a task is a level.
 
-Definition: EnvPool's port of the games (an extra), in their "easy" distribution: [64, 64, 3] uint8, 15 actions, rewards and ends
-as the game has them. The same level stands in every episode of a task, so that what was found out in one serves in the next; the
-paper's agents meet another level in every episode.
+Definition: EnvPool's port of the games (an extra), in their "easy" distribution: [64, 64, 3] uint8, 15 actions, rewards and
+ends as the game has them. The same level stands in every episode of a task, so that what was found out in one serves in the
+next; the paper's agents meet another level in every episode.
 
 Levels 0 to 199 train, as in the paper's protocol of generalisation for "easy"; 200 to 1,199 validate and 1,200 to 11,199 test
 (the paper tests on all levels there are). Ours: episodes of 200 steps at most (the games': 500 or 1,000), three in a trial.

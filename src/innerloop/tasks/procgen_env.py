@@ -1,7 +1,7 @@
 """A level of a Procgen game as a Gymnasium environment, by EnvPool's port of the games.
 
-Not the family of tasks (`procgen.py`). The only file that imports envpool (the extra `envpool`, of 0.9 GB; on Linux it needs the
-system's Qt 5), and free of JAX: worker processes import it.
+Not the family of tasks (`procgen.py`). The only file that imports envpool (the extra `envpool`, of 0.9 GB; on Linux it needs
+the system's Qt 5), and free of JAX: worker processes import it.
 """
 
 from __future__ import annotations
