@@ -4,7 +4,7 @@
 
 Eight environments each, random actions, one thread. Of Atari: a crew of ours (a picture of 5 × 4 blocks, sticky actions) beside
 `ale_py.AtariVectorEnv` at 84 × 84 with the same 4 frames a step, the brighter of the last two, and no stack of pictures; it
-takes no mode and no difficulty. Of Procgen: a crew of ours, whose slots hold pools of one environment, beside one pool of eight.
+takes no mode and no difficulty. Of Procgen: a crew of ours, whose slots hold pools of one, beside one pool of eight.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from innerloop import registry
-from innerloop.core import Box, Discrete, Plan, Spaces, birth
+from innerloop.core import Box, Chunk, Discrete, Plan, Spaces, birth
 from innerloop.core.spaces import encode, images, vectors, width, zeros
 from innerloop.inner.belief_filter import BeliefFilter
 from innerloop.inner.gradient import Gradient
@@ -117,3 +117,25 @@ def test_a_wrong_vision_is_told(setting, message):
 def test_features_that_train_are_not_foretold():
     with pytest.raises(ValueError, match="Set inner.states to false"):
         BeliefFilter(PLAN, Spaces(MIXED, Discrete(2)), states=True).check()
+
+
+def test_moments_may_have_no_width():
+    x = Moments.empty(0).absorb(jnp.zeros((2, 3, 0)), jnp.ones((2, 3), bool))
+    assert x.count == 6 and x.standardise(jnp.zeros((2, 0))).shape == (2, 0)
+
+
+def test_a_step_of_policy_gradient_moves_the_eyes():
+    inner = Gradient(PLAN, Spaces(MIXED, Discrete(4)), hidden=(8,), weights="return")  # no baseline, which fits six rows
+    meta, key = inner.init(jax.random.key(0)), jax.random.key(1)
+    obs, no = seen(MIXED, (3, 2)), jnp.zeros((3, 2), bool)
+    rows = jax.vmap(lambda o: birth(inner.spaces, o, 2))(obs)._replace(first=no.at[0].set(True))
+    fast = inner.begin(meta, key)
+    dist = inner.decide(meta, fast, obs).dist
+    action = dist.sample(key)
+    reward = jax.random.normal(key, (3, 2))
+    chunk = Chunk(rows, action, dist, dist.log_prob(action), reward, reward, no, no.at[-1].set(True), obs, ~no)
+    after = inner.learn(meta, fast, chunk, key)
+    change = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), after.net.eyes, meta.eyes)
+    assert all(x > 0 for x in jax.tree.leaves(change))
+    held = replace(inner, adapts="head").learn(meta, replace(inner, adapts="head").begin(meta, key), chunk, key)
+    assert held.net.eyes is None

@@ -73,8 +73,8 @@ def smaller(screen: np.ndarray) -> np.ndarray:
 
 
 class AtariEnv(gymnasium.Env):
-    """One console. Actions are the game's minimal set, in the order that the task gives them; an episode ends with the game, or
-    is truncated after `length` steps of `skip` frames (two at least). Every episode begins in the same state of the emulator."""
+    """One console. Actions are the game's minimal set, in the order that the task gives them. An episode ends with the game, or
+    is truncated after `length` steps of `skip` frames (two at least), and begins in the same state of the emulator always."""
 
     def __init__(self, game: str, length: int, skip: int = 4):
         self.game, self.length, self.skip, self.elapsed = game, length, skip, 0
