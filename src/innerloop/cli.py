@@ -44,6 +44,10 @@ def _count(text: str) -> int:
     return int(number)
 
 
+def _steps(text: str) -> int:
+    return 0 if text == "0" else _count(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     top = argparse.ArgumentParser(
@@ -61,7 +65,9 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--tasks", help="the task family, as `innerloop list` has it")
     _own_environment(train)
     train.add_argument("--seed", type=_seeds, default=0, metavar="N|A:B", help="one seed, or a range: several runs")
-    train.add_argument("--steps", type=_count, help="environment steps of training (default: the recipe's)")
+    train.add_argument(
+        "--steps", type=_steps, help="environment steps of training (default: the recipe's; 0: none, use what start= names)"
+    )
     train.add_argument("--out", type=Path, help="the run folder (default: a new one in runs/)")
     train.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in DIR, bit for bit")
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting: --set outer.lr=3e-4")

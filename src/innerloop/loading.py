@@ -58,6 +58,8 @@ def stages(path: str | Path) -> list[dict[str, Any]]:
     from innerloop.run import checkpoint
 
     path = locate(path)
+    if path.suffix == ".npz":
+        return []
     if (path / "weights").is_dir():
         card = read_json(path / "card.json")
         own = {"command": card["command"], "seed": card["seeds"][0], "env_steps": card["env_steps"]}
@@ -78,6 +80,8 @@ def starting_point(recipe: Recipe) -> tuple[Any, str]:
     """
     if not recipe.start:
         return None, ""
+    if recipe.start.endswith(".npz"):
+        return _published(recipe)
     import jax
 
     from innerloop.run.settings import ConfigError
@@ -92,6 +96,28 @@ def starting_point(recipe: Recipe) -> tuple[Any, str]:
             "with the same sizes, in a family of the same spaces."
         ) from None
     return meta, found
+
+
+def _published(recipe: Recipe) -> tuple[Any, str]:
+    """The weights of a published rule's file, and its SHA-256; ConfigError where they do not fit the recipe."""
+    from innerloop.inner.discovered_rule import DiscoveredRule
+    from innerloop.nets.disco import from_arrays
+    from innerloop.run.rule_file import Sizes, read_rule
+    from innerloop.run.settings import ConfigError
+
+    inner = recipe.inner
+    if not isinstance(inner, DiscoveredRule):
+        raise ConfigError(f"start={recipe.start}: a published rule is for the recipe disco, not for {recipe.name}.")
+    try:
+        rule = read_rule(recipe.start)
+    except ValueError as error:
+        raise ConfigError(f"start={recipe.start}: {error}") from None
+    if rule.sizes != Sizes(inner.predictions, inner.width, inner.life_width):
+        p, h, m = rule.sizes
+        raise ConfigError(
+            f"start={recipe.start}: its sizes are others; set inner.predictions={p}, inner.width={h}, inner.life_width={m}."
+        )
+    return from_arrays(rule.weights), rule.sha256
 
 
 def begun(recipe: Recipe, run: RunFolder) -> Any:

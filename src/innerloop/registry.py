@@ -47,6 +47,7 @@ RECIPES = {  # name: (module, one line)
     ),
     "lpg": ("innerloop.recipes.lpg", "LPG: the update rule itself is learned, through the steps of agents that it trains"),
     "lpg-es": ("innerloop.recipes.lpg_es", "LPG's rule by evolution, over segments of agents' lives"),
+    "disco": ("innerloop.recipes.disco", "DiscoRL: a discovered update rule, from its published file or trained anew"),
     "es-maml": ("innerloop.recipes.es_maml", "ES-MAML: MAML's parameters by evolution, with no second derivative"),
     "self-tuned": (
         "innerloop.recipes.self_tuned",
@@ -102,12 +103,15 @@ def from_scratch(recipe: Recipe, family: Family) -> Inner:
     """A policy with random parameters, trained in the test task alone with the same interaction: by policy gradient, or beside
     inners that learn from random parameters themselves by actor-critic."""
     from innerloop.core import Plan
+    from innerloop.inner.discovered_rule import DiscoveredRule
     from innerloop.inner.drift_policy import DriftPolicy
     from innerloop.inner.gradient import Gradient
     from innerloop.inner.learned_rule import LearnedRule
     from innerloop.inner.self_tuned import SelfTuned
 
     plan = recipe.evaluation
+    if isinstance(recipe.inner, DiscoveredRule):
+        return SelfTuned(plan, family.spaces, recipe.inner.hidden, tunes=(), discount=recipe.inner.discount)
     if isinstance(recipe.inner, (LearnedRule, SelfTuned, DriftPolicy)):
         mine = recipe.inner
         return SelfTuned(plan, family.spaces, mine.hidden, mine.activation, tunes=(), discount=mine.discount)

@@ -45,6 +45,7 @@ def resolve(request: Mapping[str, Any]) -> tuple[Recipe, Family]:
 
         family = find(request["tasks"])
         recipe = maker(request["recipe"])(family, request.get("steps"))
+        recipe = replace(recipe, steps=0) if request.get("steps") == 0 else recipe
         family = find(recipe.family)
         recipe = override(recipe, request.get("file") or {})
         for name, value in (request.get("settings") or {}).items():
@@ -104,7 +105,7 @@ def recover(stored: Mapping[str, Any]) -> tuple[Recipe, Family]:
 def command(request: Mapping[str, Any], seed: int, out: Path) -> list[str]:
     """What to type for a request of one seed, into `out`."""
     words = ["innerloop", "train", request["recipe"], "--tasks", request["tasks"], "--seed", str(seed)]
-    words += ["--steps", str(request["steps"])] if request["steps"] else []
+    words += ["--steps", str(request["steps"])] if request["steps"] is not None else []
     for name, value in [*_flat(request["file"]), *request["settings"].items()]:
         words += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
     return [*words, "--out", str(out)]

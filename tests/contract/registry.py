@@ -33,6 +33,7 @@ PLAN = Plan(chunks=2, steps=6, streams=2)
 # a window as long as the life is another one in half of it, and their norms are in float32 always.
 SMALL = {"width": 8, "hidden": (8, 8), "minibatches": 2, "epochs": 2, "memory": "gru", "layers": 1}
 SMALL |= {"capacity": 8, "batch": 4, "replays": 2, "bins": 5, "ensemble": 2, "members": 2, "population": 4}
+SMALL |= {"life_width": 8, "model_width": 8, "head_width": 8, "predictions": 8}
 
 
 @dataclass(frozen=True)

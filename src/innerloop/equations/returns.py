@@ -39,6 +39,24 @@ def gae(r_t: Array, v_t: Array, v_tp1: Array, cuts_t: Array, zero_tp1: Array, di
     return jax.lax.scan(back, jnp.zeros((), r_t.dtype), (delta_t, cuts_t), reverse=True)[1]
 
 
+def retrace(r_t: Array, d_t: Array, v_tp1: Array, q_t: Array, c_t: Array, cuts_t: Array) -> Array:
+    """Retrace (Munos et al. 2016, arXiv 1606.02647): G_t = r_t + d_t (v_{t+1} + c_{t+1} (G_{t+1} − q_{t+1})). All [T].
+
+    Args:
+        d_t: discount of what follows each row, 0 after termination.
+        v_tp1: value of what follows each row (of the observation before any reset).
+        q_t, c_t: value and trace of the action taken, the trace λ min(1, π / μ).
+        cuts_t: nothing is traced back across the end of these rows; nor is it across the last.
+    """
+
+    def back(later: Array, x: tuple[Array, ...]) -> tuple[Array, Array]:
+        r, d, v, q, c, cut = x
+        g = r + d * (v + jnp.where(cut, 0.0, later))
+        return c * (g - q), g
+
+    return jax.lax.scan(back, jnp.zeros((), r_t.dtype), (r_t, d_t, v_tp1, q_t, c_t, cuts_t), reverse=True)[1]
+
+
 def standardise(x: Array, mask: Array, eps: float = 1e-8) -> Array:
     """(x − mean) / (std + eps) over the masked entries of any shape; 0 elsewhere."""
     count = jnp.maximum(jnp.sum(mask), 1)

@@ -1,4 +1,4 @@
-"""Values as a distribution over bins: symlog, its inverse, and the two-hot code between two bins.
+"""Values as a distribution over bins: two ways to squash them, their inverses, and the two-hot code between two bins.
 
 Not a critic: the method decides what is coded, and how classifiers are averaged.
 """
@@ -18,6 +18,17 @@ def symlog(x: Array) -> Array:
 def symexp(x: Array) -> Array:
     """sign(x) (e^|x| − 1), the inverse of `symlog`."""
     return jnp.sign(x) * jnp.expm1(jnp.abs(x))
+
+
+def hyperbolic(x: Array, slope: float = 1e-3) -> Array:
+    """sign(x) (√(|x| + 1) − 1) + slope x (Pohlen et al. 2018, arXiv 1805.11593)."""
+    return jnp.sign(x) * (jnp.sqrt(jnp.abs(x) + 1.0) - 1.0) + slope * x
+
+
+def parabolic(x: Array, slope: float = 1e-3) -> Array:
+    """The inverse of `hyperbolic`."""
+    root = (jnp.sqrt(1.0 + 4.0 * slope * (slope + 1.0 + jnp.abs(x))) - 1.0) / (2.0 * slope)
+    return jnp.sign(x) * (root**2 - 1.0)
 
 
 def symlog_bins(limit: float, count: int) -> Array:

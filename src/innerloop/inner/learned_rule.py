@@ -128,7 +128,8 @@ class LearnedRule(Inner[Rule, Agent]):
         seen = [chunk.reward, ends, gamma, likely, phi[0], jnp.where(chunk.terminated, 0.0, phi[1])]
         x = jnp.stack([jnp.where(chunk.mask, part, 0.0).astype(log_prob.dtype) for part in seen], -1)
         state = meta.cell.empty(ends.shape[1:], ends.shape[0])
-        _, read = meta.cell.unroll(state, x[::-1], (ends | ~chunk.mask)[::-1])
+        gap = ~chunk.mask | jnp.concatenate([~chunk.mask[1:], jnp.zeros_like(ends[:1])])
+        _, read = meta.cell.unroll(state, x[::-1], (ends | gap)[::-1])
         read = jax.nn.relu(memories.wide(read)[::-1])
         return meta.policy(read)[..., 0], jax.nn.log_softmax(meta.prediction(read))
 

@@ -19,7 +19,7 @@ from innerloop.core.in_turn import in_turn
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu": jax.nn.relu, "gelu": jax.nn.gelu}
 
 
-def _orthogonal(shape: tuple[int, int]) -> Callable[[Array], Array]:
+def orthogonal_init(shape: tuple[int, int]) -> Callable[[Array], Array]:
     """key → a matrix with orthonormal rows or columns."""
     return in_turn(lambda key: jax.nn.initializers.orthogonal()(key, shape, jnp.float32))
 
@@ -36,7 +36,7 @@ class Dense(eqx.Module):
         if not inputs * outputs:
             return Dense(jnp.zeros((inputs, outputs)), jnp.zeros(outputs))
         shape = (inputs, outputs)
-        drawn = _orthogonal(shape)(key) if orthogonal else jax.nn.initializers.glorot_uniform()(key, shape, jnp.float32)
+        drawn = orthogonal_init(shape)(key) if orthogonal else jax.nn.initializers.glorot_uniform()(key, shape, jnp.float32)
         return Dense(scale * drawn, jnp.zeros(outputs))
 
     def __call__(self, x: Array) -> Array:

@@ -25,10 +25,10 @@ class Recipe:
     inner: Inner
     outer: Outer
     meta_batch: int  # tasks per update
-    steps: int  # environment steps of training in all
+    steps: int  # environment steps of training in all; 0: none, `start` is used as it is
     unit: str  # of experience in reports: "step", "episode", "gradient step" or "update"
     evaluation: Plan  # the shape of one life in evaluation
-    start: str = ""  # a run folder or zoo:NAME whose meta-parameters training begins with; "": fresh ones
+    start: str = ""  # a run folder, zoo:NAME or a rule's .npz whose meta-parameters training begins with; "": fresh ones
     held_out: int = 200  # tasks in each evaluation while training
     evaluations: int = 20  # of them in a run
     report_every: int = 1  # updates between rows of the log
@@ -47,14 +47,16 @@ class Recipe:
     @property
     def updates(self) -> int:
         """Updates in the run: the least number that reaches `steps`."""
-        return max(1, -(-self.steps // self.interactions))
+        return -(-self.steps // self.interactions)
 
     def settled(self) -> Recipe:
         """The recipe with its outer told how many updates are to come (for schedules). ConfigError, or the ValueError of its
         inner or outer, if it cannot run."""
-        for name in ("meta_batch", "steps", "held_out", "report_every", "keep", "thin"):
+        for name in ("meta_batch", "held_out", "report_every", "keep", "thin"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.steps < 1 and (self.steps < 0 or not self.start):
+            raise ConfigError(f"steps is {self.steps}; it must be at least 1, or 0 to use what `start` names as it is.")
         if self.held_out < 2:
             raise ConfigError(f"held_out is {self.held_out}; an interval needs at least 2 tasks.")
         if self.evaluations < 0:
@@ -77,7 +79,7 @@ class Recipe:
                 f"histories = {self.histories!r}, and {self.name} learns from its own lives only: its outer compares with the "
                 "distributions that acted, which histories do not hold. Of the recipes, ad, dpt and amago learn from histories."
             )
-        return dataclasses.replace(self, outer=self.outer.planned(self.updates, self.meta_batch))
+        return dataclasses.replace(self, outer=self.outer.planned(max(self.updates, 1), self.meta_batch))
 
 
 _DERIVED = {"spaces", "tasks", "updates"}  # follow from the family and the other fields

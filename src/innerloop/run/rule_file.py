@@ -1,7 +1,7 @@
 """The weights of a published update rule, read from a user's file and verified: the .npz of DiscoRL (Oh et al. 2025, Nature,
 "Discovering state-of-the-art reinforcement learning algorithms"), as github.com/google-deepmind/disco_rl publishes Disco103.
 
-Not the rule: nothing here computes a target. No weights come with this library; a file is never downloaded, and nothing in it
+Not the rule, which is in `nets/disco.py`. No weights come with this library; a file is never downloaded, and nothing in it
 can execute.
 """
 
@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from innerloop.nets.disco import CHANNELS, EMBED, INPUTS, PER_ACTION
+
 DISCO103 = "dac840a15b81e8805326363458c33979626172618f620d9e6e170315388530aa"  # SHA-256 of the published file
 LARGEST = 64 * 2**20  # bytes of a file, and of what it unpacks to
 BOUND = 1e3  # of a weight; Disco103's largest is 2.6
 
-INPUTS, PER_ACTION = 27, 9  # what the rule reads of a step; of each action in it, the one-hot of that taken among them
-EMBED, CHANNELS = 16, 2  # units that read a prediction or an action, and channels that are left of an action
 _STATE, _READ = "lstm/~/meta_lstm/~unroll", "lstm"
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from innerloop.nets.layers import orthogonal_init
 from innerloop.nets.memory.cell import Cell, along, emptied, product
 
 
@@ -23,8 +24,7 @@ class GRU(Cell):
     @staticmethod
     def init(key: Array, inputs: int, width: int) -> GRU:
         key_input, key_hidden = jax.random.split(key)
-        orthogonal = jax.nn.initializers.orthogonal()
-        blocks = [orthogonal(k, (width, width), jnp.float32) for k in jax.random.split(key_hidden, 3)]
+        blocks = [orthogonal_init((width, width))(k) for k in jax.random.split(key_hidden, 3)]
         bound = 1.0 / math.sqrt(inputs)
         weight = jax.random.uniform(key_input, (inputs, 3 * width), jnp.float32, -bound, bound)
         return GRU(weight, jnp.concatenate(blocks, axis=1), jnp.zeros(3 * width), jnp.zeros(width))

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from innerloop.nets.layers import orthogonal_init
 from innerloop.nets.memory.cell import Cell, along, emptied, product
 
 
@@ -29,8 +30,7 @@ class LSTM(Cell):
     @staticmethod
     def init(key: Array, inputs: int, width: int) -> LSTM:
         key_input, key_hidden = jax.random.split(key)
-        orthogonal = jax.nn.initializers.orthogonal()
-        blocks = [orthogonal(k, (width, width), jnp.float32) for k in jax.random.split(key_hidden, 4)]
+        blocks = [orthogonal_init((width, width))(k) for k in jax.random.split(key_hidden, 4)]
         bound = 1.0 / math.sqrt(inputs)
         weight = jax.random.uniform(key_input, (inputs, 4 * width), jnp.float32, -bound, bound)
         return LSTM(weight, jnp.concatenate(blocks, axis=1), jnp.zeros(4 * width).at[width : 2 * width].set(1.0))
