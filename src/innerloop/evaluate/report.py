@@ -16,6 +16,7 @@ from string import Template
 
 from innerloop.evaluate.page.findings import adaptation, contenders, lead, tasks
 from innerloop.evaluate.page.markup import Markup, join, tag, text
+from innerloop.evaluate.page.measures import measures
 from innerloop.evaluate.page.provenance import learning, recipe, reproduction
 from innerloop.evaluate.page.record import Record, pooled, read
 from innerloop.evaluate.page.task_map import task_map
@@ -118,6 +119,7 @@ def _run(record: Record, level: str) -> list[Markup]:
         ("", lead(record, evaluation)),
         ("Adaptation curve", adaptation(record, evaluation)),
         ("Against the baselines", contenders(evaluation) if evaluation else None),
+        ("Beside the return", measures(evaluation) if evaluation else None),
         ("Trials step by step", trials(evaluation) if evaluation else None),
         ("Videos", videos(films(record))),
         ("A map between tasks", task_map(record.map)),
