@@ -4,8 +4,8 @@ Not a measurement: a card says what `innerloop evaluate` found. Between `<!-- zo
 is replaced; WORDS may name a recipe (`rl2`) and a language (`zh`). Between `<!-- steps WORDS -->` and `<!-- /steps -->` stand
 the returns after each gradient step, between `<!-- cards -->` and `<!-- /cards -->` every card, and between
 `<!-- memories -->` and `<!-- /memories -->` what `benchmarks/memories.py` measured. Between `<!-- measures FAMILY -->` and
-`<!-- /measures -->` stands what a family is judged by beside the return. `--check` changes nothing and fails where a page
-is stale.
+`<!-- /measures -->` stands what a family is judged by beside the return. `--check` changes nothing and fails where a page is
+stale.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _BLOCK = re.compile(r"(<!-- zoo ?([a-z0-9 -]*?) ?-->\n).*?(<!-- /zoo -->)", re.D
 _STEPS = re.compile(r"(<!-- steps ?([a-z0-9 -]*?) ?-->\n).*?(<!-- /steps -->)", re.DOTALL)
 _CARDS = re.compile(r"(<!-- cards -->\n).*?(<!-- /cards -->)", re.DOTALL)
 _MEMORIES = re.compile(r"(<!-- memories -->\n).*?(<!-- /memories -->)", re.DOTALL)
-_MEASURES = re.compile(r"(<!-- measures ([a-z0-9-]+) -->\n).*?(<!-- /measures -->)", re.DOTALL)
 _MINUS = re.compile(r"(?<![\w-])-(?=\d)")
+_MEASURES = re.compile(r"(<!-- measures ([a-z0-9-]+) -->\n).*?(<!-- /measures -->)", re.DOTALL)
 _MEASURED = ROOT / "benchmarks" / "results" / "memories.json"
 _HEADS = {
     "en": ("zoo entry", "first → last", "result [95 % interval]", "oracle", "test tasks", "seeds", "train steps", "CPU min"),
@@ -268,11 +268,11 @@ def filled(text: str, found: list[dict[str, Any]]) -> str:
     """The page with its tables as the cards have them."""
     measured = json.loads(_MEASURED.read_text("utf-8")) if _MEASURED.is_file() else {}
     text = _MEMORIES.sub(lambda m: m[1] + memories(measured) + m[2], text)
+    text = _CARDS.sub(lambda m: m[1] + sections(found, ROOT / "zoo") + m[2], text)
     text = _MEASURES.sub(lambda m: m[1] + measures(m[2]) + m[3], text)
     for word, made in _FROM_BENCHMARKS.items():
         block = re.compile(rf"(<!-- {word} -->\n).*?(<!-- /{word} -->)", re.DOTALL)
         text = block.sub(lambda m, word=word, made=made: m[1] + made(_measured(word)) + m[2], text)
-    text = _CARDS.sub(lambda m: m[1] + sections(found, ROOT / "zoo") + m[2], text)
     text = _STEPS.sub(lambda m: m[1] + steps(found, m[2].split()) + m[3], text)
     return _BLOCK.sub(lambda m: m[1] + table(found, m[2].split()) + m[3], text)
 

@@ -108,6 +108,8 @@ def told(found: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if result.get("oracle"):
         rows.append(("oracle", f"{figure(result['oracle']['total'])} ({result['oracle']['name']})"))
+    for name, measure in result.get("measures", {}).items():
+        rows.append((f"{name}, {measure['unit']}" if measure["unit"] else name, reach(measure["trial"])))
     if result.get("deterministic"):
         rows.append(("by the mode", reach(result["deterministic"]["total"])))
     if result.get("score"):

@@ -5,7 +5,6 @@ Not the measuring itself (`evaluate/adaptation.py`, `evaluate/statistics.py`): t
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from innerloop import registry
 from innerloop.core import Inner
 from innerloop.evaluate import oracles
 from innerloop.evaluate.adaptation import Evaluator, Found, of_trial, totals
+from innerloop.evaluate.outcomes import outcomes
 from innerloop.evaluate.population import Rivals, rivals, score
 from innerloop.evaluate.statistics import Interval, over_seeds, over_tasks
 from innerloop.evaluate.trials import tell
@@ -28,7 +28,6 @@ from innerloop.tasks.family import Family
 from innerloop.worlds import world_of
 
 SHOWN = 50  # tasks in the per-task table
-SCORED = 500  # tasks of each training whose outcomes are kept for comparisons
 
 
 def evaluate(
@@ -88,7 +87,7 @@ def evaluate(
             if inner.population and baselines:
                 about_it = (family, world, recipe.unit, count, key, not deterministic)
                 beside_it.append(rivals(inner, meta, *about_it))
-            scores.append({"seed": seeds[-1], **_outcomes(found.returns, drawn, recipe.unit)})
+            scores.append({"seed": seeds[-1], **outcomes(found.returns, drawn, recipe.unit)})
             if number == 0:
                 table = _table(found.returns, drawn)
                 shared = {"recipe": recipe, "family": family, "count": count}
@@ -315,18 +314,6 @@ def _table(returns: np.ndarray, drawn: Any) -> list[dict[str, Any]]:
         shown = [float(x) if np.isfinite(x) else None for x in returns[i]]  # None: no stream finished that unit
         rows.append({"task": int(drawn.index[i]), "params": text, "returns": shown})
     return rows
-
-
-def _outcomes(returns: np.ndarray, drawn: Any, unit: str) -> dict[str, Any]:
-    """Of one training, with returns [tasks, units]: the outcomes in its first tasks, None where a unit gave no return, and a
-    digest of these tasks, by which a report knows that two runs met the same."""
-    kept = returns[:SCORED]
-    whole = np.all(np.isfinite(kept), axis=1)
-    outcomes = [float(f"{x:.6g}") if ok else None for x, ok in zip(totals(kept, unit), whole, strict=True)]
-    told = hashlib.sha256()
-    for leaf in jax.tree.leaves((drawn.params, drawn.index)):
-        told.update(np.ascontiguousarray(np.asarray(leaf)[:SCORED]).tobytes())
-    return {"drawn": told.hexdigest(), "outcomes": outcomes}
 
 
 def _baselines(

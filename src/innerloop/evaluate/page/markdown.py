@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from innerloop.evaluate.page.comparison import Group, across, cautions, groups, improvements, refusals, summaries
 from innerloop.evaluate.page.findings import oracle_series, regret_text
+from innerloop.evaluate.page.measures import Shown, of_run, of_runs
 from innerloop.evaluate.page.numerals import decimal, plain
 from innerloop.evaluate.page.provenance import commands
 from innerloop.evaluate.page.record import Evaluation, Record, pooled
@@ -47,7 +48,7 @@ def _run(record: Record, level: str) -> list[str]:
     else:
         parts += [_text(headline(evaluation)), _text(comparison(evaluation) or "")]
         parts += [f"> {_text(said)}" for said in beware(evaluation)]
-        parts += [_contenders(evaluation), _curve(record, evaluation)]
+        parts += [_contenders(evaluation), *_measures(of_run(evaluation)), _curve(record, evaluation)]
     parts += [f"> {_text(problem)}" for problem in record.problems[:12]]
     return [*parts, _code(commands(record))]
 
@@ -88,9 +89,14 @@ def _group(group: Group) -> list[str]:
         f"## On {_text(group.setting)}",
         *(f"> {_text(said)}" for said in cautions(group)),
         _table(heads, rows),
+        *_measures(of_runs([(m.name, m.evaluation) for m in group.members])),
         _text(definition(group, found)) + (f" Drawn beside the curves: {_text(oracle)}." if oracle and not group.scale else ""),
         _table(("in the same held-out task", "probability of improvement"), chances),
     ]
+
+
+def _measures(shown: Shown | None) -> list[str]:
+    return [_table(shown.heads, shown.cells), _text(shown.note)] if shown else []
 
 
 def _across(found: Sequence[Group]) -> list[str]:

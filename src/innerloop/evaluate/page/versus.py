@@ -22,6 +22,7 @@ from innerloop.evaluate.page.comparison import (
 )
 from innerloop.evaluate.page.findings import oracle_note, oracle_series
 from innerloop.evaluate.page.markup import Markup, join, table, tag
+from innerloop.evaluate.page.measures import drawn, of_runs
 from innerloop.evaluate.page.multiples import multiples
 from innerloop.evaluate.page.numerals import decimal, decimals_of
 from innerloop.evaluate.page.provenance import heldout
@@ -65,6 +66,8 @@ def _group(group: Group) -> Markup:
     found = summaries(group)
     parts: list[Markup | None] = [tag("p", said, class_="notice", role="note") for said in cautions(group)]
     parts += [chart, tag("p", note, class_="note") if note else None, table(heads, rows, numbers=range(1, 5)), _learning(group)]
+    measured = drawn(of_runs([(m.name, m.evaluation) for m in group.members]))
+    parts += [tag("h3", "Beside the return"), measured] if measured else []
     parts += [*_scores(group, found), _chances(group)]
     shared = shared_tasks(group, _TASKS)
     if shared:
