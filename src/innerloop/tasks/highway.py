@@ -89,7 +89,7 @@ def placed(regime: Regime, key: Array) -> Cars:
         exponent=jax.random.uniform(key_exponent, (VEHICLES + 1,), minval=3.5, maxval=4.5),
         crashed=none,
         struck=none,
-        push=jnp.zeros((VEHICLES + 1, 2)),
+        push=(jnp.zeros_like(x), jnp.zeros_like(x)),
     )
 
 

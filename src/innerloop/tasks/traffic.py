@@ -37,7 +37,7 @@ class Cars(NamedTuple):
     exponent: Array  # δ of the IDM, each driver's own
     crashed: Array  # bool
     struck: Array  # bool: a collision will move it in the next moment
-    push: Array  # [V, 2], by so much
+    push: tuple[Array, Array]  # by so much along x and y
 
 
 def _not_zero(x: Array) -> Array:
@@ -72,10 +72,10 @@ def move(cars: Cars, steer: Array, acceleration: Array, lanes: Array, dt: float)
     acceleration = jnp.where(cars.speed > FASTEST, jnp.minimum(acceleration, FASTEST - cars.speed), acceleration)
     acceleration = jnp.where(cars.speed < -FASTEST, jnp.maximum(acceleration, -FASTEST - cars.speed), acceleration)
     slip = jnp.arctan(0.5 * jnp.tan(steer))
-    push = jnp.where(cars.struck[:, None], cars.push, 0.0)
-    y = cars.y + cars.speed * jnp.sin(cars.heading + slip) * dt + push[:, 1]
+    push_x, push_y = (jnp.where(cars.struck, push, 0.0) for push in cars.push)
+    y = cars.y + cars.speed * jnp.sin(cars.heading + slip) * dt + push_y
     return cars._replace(
-        x=cars.x + cars.speed * jnp.cos(cars.heading + slip) * dt + push[:, 0],
+        x=cars.x + cars.speed * jnp.cos(cars.heading + slip) * dt + push_x,
         y=y,
         heading=cars.heading + cars.speed * jnp.sin(slip) / (LENGTH / 2) * dt,
         speed=cars.speed + acceleration * dt,
@@ -89,16 +89,16 @@ def move(cars: Cars, steer: Array, acceleration: Array, lanes: Array, dt: float)
 def hit(cars: Cars, dt: float) -> Cars:
     """The agent's car against all others: who has collided, and who will within a moment. (Others never collide with each
     other, as in highway-fast.)"""
-    place = jnp.stack([cars.x, cars.y], -1)
-    velocity = cars.speed[:, None] * jnp.stack([jnp.cos(cars.heading), jnp.sin(cars.heading)], -1)
-    now, soon, give = collide(place, cars.heading, velocity, dt)
+    now, soon, give = collide(cars.x, cars.y, cars.heading, cars.speed, dt)
     last = len(soon) - 1 - jnp.argmax(soon[::-1])  # who comes later in the list has the say
-    own = jnp.where(jnp.any(soon), give[last] / 2, cars.push[0])
-    push = jnp.concatenate([own[None], jnp.where(soon[:, None], -give / 2, cars.push[1:])])
+    push = [
+        jnp.concatenate([jnp.where(jnp.any(soon), give[i][last] / 2, cars.push[i][0])[None], jnp.where(soon, -give[i] / 2, cars.push[i][1:])])
+        for i in range(2)
+    ]
     return cars._replace(
         crashed=cars.crashed | jnp.concatenate([jnp.any(now)[None], now]),
         struck=cars.struck | jnp.concatenate([jnp.any(soon)[None], soon]),
-        push=push,
+        push=(push[0], push[1]),
     )
 
 
@@ -124,14 +124,19 @@ def _neighbours(cars: Cars, ahead: Array) -> tuple[Array, Array, Array, Array]:
     """On the lane to the left of each car, on its own and on the one to the right: who is ahead of it, int32 [V, 3], and whether
     anyone is, bool [V, 3]; who is behind, and whether anyone is. Cars between two lanes are on both."""
     count = len(cars.x)
-    lanes = cars.lane[:, None] + jnp.arange(-1, 2)[None]
-    on = jnp.abs(cars.y[None, None] - WIDTH * lanes[..., None].astype(cars.y.dtype)) <= WIDTH / 2 + 1.0  # [V, 3, V]
-    on &= ~jnp.eye(count, dtype=bool)[:, None]
-    away = jnp.broadcast_to(ahead[:, None], on.shape)
-    before = jnp.where(on & (away >= 0), away, jnp.inf)
-    after = jnp.where(on & (away < 0), away, -jnp.inf)
-    front, rear = jnp.argmin(before, -1), jnp.argmax(after, -1)
-    return front, jnp.any(before < jnp.inf, -1), rear, jnp.any(after > -jnp.inf, -1)
+    numbers = jnp.arange(count)[None, :, None]
+    away = ahead.T[None]  # of car j before car i, here and below [3, j, i]: a CPU reduces over j for several i at once
+    off_centre = cars.y[None, :, None] - WIDTH * (cars.lane[None, None] + jnp.arange(-1, 2)[:, None, None])
+    on = (jnp.abs(off_centre) <= WIDTH / 2 + 1.0) & ~jnp.eye(count, dtype=bool)[None]
+
+    def nearest(distance: Array) -> tuple[Array, Array]:
+        least = jnp.min(distance, 1, keepdims=True)
+        which = jnp.max(jnp.where(distance == least, numbers, 0), 1)
+        return which.T, (least[:, 0] < jnp.inf).T
+
+    front, has_front = nearest(jnp.where(on & (away >= 0), away, jnp.inf))
+    rear, has_rear = nearest(jnp.where(on & (away < 0), -away, jnp.inf))
+    return front, has_front, rear, has_rear
 
 
 def think(cars: Cars, ways: Drivers, lanes: Array) -> tuple[Cars, Array]:
