@@ -48,6 +48,14 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
     },
     "probe": {"meta_batch": 256, "steps": 250_000, "inner": {"width": 32}, "outer": {"minibatches": 4}},
     "grid-navi": {"steps": 15_000_000},
+    # A collision ends an episode, and with the third of them the trial: else the next one would begin all the sooner.
+    "highway": {
+        "meta_batch": 256,
+        "steps": 6_000_000,
+        "episodes": 3,
+        "inner": {"width": 128, "embed": 128, "normalise": True},
+        "outer": {"lr": 2e-3, "minibatches": 8, "gae_lambda": 0.95, "entropy_weight": 0.02, "anneal_entropy": True},
+    },
 }
 
 
@@ -70,7 +78,7 @@ def make(family: Family, steps: int | None = None) -> Recipe:
     return Recipe(
         name="rl2",
         family=family.name,
-        inner=Recurrent(plan, family.spaces, **chosen.get("inner", {})),
+        inner=Recurrent(plan._replace(episodes=chosen.get("episodes", 0)), family.spaces, **chosen.get("inner", {})),
         outer=PPO(**outer),
         meta_batch=chosen.get("meta_batch", 512),
         steps=steps or chosen.get("steps", 10_000_000),

@@ -95,9 +95,7 @@ def placed(regime: Regime, key: Array) -> Cars:
 
 def seen(cars: Cars, lanes: Array) -> Array:
     """What the agent sees, [SEEN, 5]."""
-    state = jnp.stack(
-        [cars.x, cars.y, cars.speed * jnp.cos(cars.heading), cars.speed * jnp.sin(cars.heading)], -1
-    )  # [V, 4]
+    state = jnp.stack([cars.x, cars.y, cars.speed * jnp.cos(cars.heading), cars.speed * jnp.sin(cars.heading)], -1)  # [V, 4]
     away = state[1:] - state[:1]
     visible = (jnp.hypot(away[:, 0], away[:, 1]) < FAR) & (away[:, 0] > -2.0 * traffic.LENGTH)
     nearest, which = jax.lax.top_k(-jnp.where(visible, jnp.abs(away[:, 0]), jnp.inf), SEEN - 1)
@@ -127,7 +125,6 @@ class Highway(Family):
 
     bare: ClassVar[str] = "highway"
     beyond: ClassVar[bool] = False
-    spaces: ClassVar[Spaces] = Spaces(Box((SEEN, 5)), Discrete(5))
     horizon: ClassVar[int] = SECONDS
     measures: ClassVar[dict[str, Measure]] = {
         "collisions": Measure("%", per="episode"),
@@ -139,6 +136,10 @@ class Highway(Family):
     @property
     def name(self) -> str:
         return self.bare if self.n == Highway.n else f"{self.bare}-n{self.n}"
+
+    @property
+    def spaces(self) -> Spaces:
+        return Spaces(Box((SEEN, 5)), Discrete(5))
 
     @property
     def episodes(self) -> int:
@@ -190,6 +191,11 @@ class HighwayEnv(Highway):
     on_device: ClassVar[bool] = False
     make: ClassVar[Any] = staticmethod(highway_package.make)
     assign: ClassVar[Any] = staticmethod(highway_package.assign)
+
+    @property
+    def spaces(self) -> Spaces:
+        highway_package.require()  # whoever asks for spaces is about to live in them: say here what is missing
+        return super().spaces
 
 
 @dataclass(frozen=True)

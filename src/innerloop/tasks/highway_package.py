@@ -6,6 +6,8 @@ Not our own traffic (`traffic.py`). Free of JAX: worker processes import it.
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import os
 from functools import cache
 from typing import Any
 
@@ -14,15 +16,18 @@ import gymnasium
 from innerloop.tasks.regime import EGO_SPACING, PUBLISHED, SECONDS, SEEN, SPEEDS, SUBSTEPS, VEHICLES, Regime, drivers
 
 
+def require() -> None:
+    """ValueError, naming the extra, where the package is not installed."""
+    if importlib.util.find_spec("highway_env") is None:
+        raise ValueError("highway-env families need the package highway-env: pip install 'innerloop[driving]'")
+
+
 @cache
 def _kind() -> Any:
     """The environment's class, made when it is first needed: its parent is the package's."""
-    try:
-        fast = importlib.import_module("highway_env.envs.highway_env").HighwayEnvFast
-    except ImportError:
-        raise ValueError("highway-env families need the package highway-env: pip install 'innerloop[driving]'") from None
+    require()
 
-    class Highway(fast):
+    class Highway(importlib.import_module("highway_env.envs.highway_env").HighwayEnvFast):
         regime: Regime = PUBLISHED
 
         def _create_vehicles(self) -> None:
@@ -54,9 +59,10 @@ def config(regime: Regime) -> dict[str, Any]:
     }
 
 
-def make(render_mode: str | None = None) -> gymnasium.Env:
-    """One highway, of any regime. ValueError where the package is not installed."""
-    return _kind()(config=config(PUBLISHED), render_mode=render_mode)
+def make() -> gymnasium.Env:
+    """One highway, of any regime, which can be rendered without a screen. ValueError where the package is not installed."""
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    return _kind()(config=config(PUBLISHED), render_mode="rgb_array")
 
 
 def assign(env: Any, params: Regime) -> None:

@@ -92,7 +92,12 @@ def hit(cars: Cars, dt: float) -> Cars:
     now, soon, give = collide(cars.x, cars.y, cars.heading, cars.speed, dt)
     last = len(soon) - 1 - jnp.argmax(soon[::-1])  # who comes later in the list has the say
     push = [
-        jnp.concatenate([jnp.where(jnp.any(soon), give[i][last] / 2, cars.push[i][0])[None], jnp.where(soon, -give[i] / 2, cars.push[i][1:])])
+        jnp.concatenate(
+            [
+                jnp.where(jnp.any(soon), give[i][last] / 2, cars.push[i][0])[None],
+                jnp.where(soon, -give[i] / 2, cars.push[i][1:]),
+            ]
+        )
         for i in range(2)
     ]
     return cars._replace(
