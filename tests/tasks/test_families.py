@@ -172,7 +172,7 @@ def test_an_episode_ends_at_its_horizon(env):
     zeros = env.spaces.action.zeros((8,))
     _, lived, running = jax.jit(lambda key: rollout(env, tasks, lambda state, t: zeros, key))(jax.random.key(1))
     if env.name.startswith(("projected-cartpole", "hidden-cartpole", "xland", "grid-world", "highway")):
-        return  # whose pole falls before, whose goal may be met by chance, whose cars may collide, and whose tasks have horizons of their own
+        return  # a pole falls before, a goal may be met by chance, tasks have horizons of their own, cars may collide
     assert jnp.all(lived)  # nothing else ends early under action 0: no goal lies on the origin
     assert bool(jnp.all(running)) == env.name.startswith("bandit")  # whose trial no episode ends
 

@@ -20,8 +20,8 @@ def collide(x: Array, y: Array, heading: Array, speed: Array, dt: float) -> tupl
         x, y: [V], m; heading: [V], rad; speed: [V], m/s; dt: s.
 
     Returns:
-        bool [V − 1], which of them it overlaps; bool [V − 1], which it will within `dt`; two floats [V − 1], the least way along x
-        and y that it would have to give.
+        bool [V − 1], which of them it overlaps; bool [V − 1], which it will within `dt`; two floats [V − 1], the least way
+        along x and y that it would have to give.
     """
     c, s = jnp.cos(heading), jnp.sin(heading)
     apart = x[:1] - x[1:], y[:1] - y[1:]

@@ -1,22 +1,22 @@
-"""A highway under a hidden regime: traffic that is dense or thin, drivers who are calm or rude, a passenger who likes it fast or
-slow, on the right or on the left.
+"""A highway under a hidden regime: traffic that is dense or thin, drivers who are calm or rude, a passenger who likes it fast
+or slow, on the right or on the left.
 
-Definition (after `highway-fast-v0` of highway-env 1.12, Leurent 2018, github.com/Farama-Foundation/HighwayEnv): 2 to 4 lanes, the
-agent's car behind 20 others (`traffic.py`). Once a second the agent stays, changes lanes, or takes the next of the speeds of 20, 25
-and 30 m/s. Seen are five cars, the agent's and the nearest four that are not behind it: whether there is one, position and velocity
-along and across the road, in units of 200 m, the width of the road and 80 m/s, relative to the agent's in all rows but its own.
-The reward of a second is speed · s + lane · l − collision · c: s how far the car's speed is from 20 to 30 m/s, l how far its lane
-from the leftmost to the rightmost, c whether it has crashed, which terminates; truncated after 30 s. Of the package's reward only
-the rescaling to [0, 1] is left out, which has no meaning where weights may be negative.
+Definition (after `highway-fast-v0` of highway-env 1.12, Leurent 2018, github.com/Farama-Foundation/HighwayEnv): 2 to 4 lanes,
+the agent's car behind 20 others (`traffic.py`). Once a second the agent stays, changes lanes, or takes the next of the speeds
+of 20, 25 and 30 m/s. Seen are five cars, the agent's and the nearest four that are not behind it: whether there is one,
+position and velocity along and across the road, in units of 200 m, the width of the road and 80 m/s, relative to the agent's
+in all rows but its own. The reward of a second is speed · s + lane · l − collision · c: s how far the car's speed is from 20
+to 30 m/s, l how far its lane from the leftmost to the rightmost, c whether it has crashed, which terminates; truncated after
+30 s. Of the package's reward only the rescaling to [0, 1] is left out, which has no meaning where weights may be negative.
 
-A task is a regime (`regime.py`), the same in all 3 episodes of a trial and never seen: lanes 2, 3 or 4; density log-uniform in
-[0.7, 1.4]; aggression ~ U[0, 1], from which follow the drivers' headway, politeness and the braking that they force on others; the
-weights speed and lane ~ U[−0.4, 0.4], collision ~ U[1, 5]. No regime pays for crashing: somewhere on the road a second is worth
-nothing or more. Ours: the ranges. `highway-beyond`: traffic denser (up to 2) and drivers more aggressive (up to 1.5) than any in
-training.
+A task is a regime (`regime.py`), the same in all 3 episodes of a trial and never seen: lanes 2, 3 or 4; density log-uniform
+in [0.7, 1.4]; aggression ~ U[0, 1], from which follow the drivers' headway, politeness and the braking that they force on
+others; the weights speed and lane ~ U[−0.4, 0.4], collision ~ U[1, 5]. No regime pays for crashing: somewhere on the road a
+second is worth nothing or more. Ours: the ranges. `highway-beyond`: traffic denser (up to 2) and drivers more aggressive (up
+to 1.5) than any in training.
 
-`highway-env` and `highway-env-beyond` are the same in the package itself, on the host (extra `driving`): `highway` is made to train on,
-and `innerloop evaluate RUN --on highway-env` adapts there.
+`highway-env` and `highway-env-beyond` are the same in the package itself, on the host (extra `driving`): `highway` is made to
+train on, and `innerloop evaluate RUN --on highway-env` adapts there.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The package highway-env under a regime: highway-fast-v0 with other drivers and another reward. The only place that imports it.
+"""The package highway-env under a regime: highway-fast-v0 with other drivers and another reward. Nothing else imports it.
 
 Not our own traffic (`traffic.py`). Free of JAX: worker processes import it.
 """

@@ -44,7 +44,7 @@ class Drivers(NamedTuple):
     headway: Any  # time gap that is kept, s
     politeness: Any  # what others' gain counts in a change of lanes, in [0, 1]
     imposed: Any  # deceleration that a change of lanes may force on the follower, m/s²
-    gap: Any = 10.0  # distance that is kept at rest, s of the paper and the car's length, m
+    gap: Any = 10.0  # between the centres of cars at rest: the paper's s0 and a car's length, m
     comfort: Any = 3.0  # acceleration, m/s²
     braking: Any = 5.0  # comfortable deceleration, m/s²
     gain: Any = 0.2  # in acceleration, for which lanes are changed, m/s²
@@ -52,8 +52,8 @@ class Drivers(NamedTuple):
 
 
 def drivers(aggression: Any) -> Drivers:
-    """Of an aggression of 0.5 the constants of highway-env. At 1 half the headway and twice the braking that is forced on others;
-    at 0 the reverse, and half of others' gain counts."""
+    """At an aggression of 0.5 the constants of highway-env; at 1 half the headway, and twice the braking that is forced on
+    others; at 0 the reverse, and half of others' gain counts."""
     factor = 2.0 ** (2.0 * aggression - 1.0)
     away = 0.5 - aggression
     return Drivers(headway=1.5 / factor, politeness=away * (away > 0), imposed=2.0 * factor)

@@ -1,9 +1,9 @@
 """Cars on a straight highway: a bicycle model, the controllers that steer it, and the drivers of all cars but the agent's.
 
-Not the task, the observation or the reward (`highway.py`). Car following is the Intelligent Driver Model (Treiber, Hennecke and
-Helbing 2000, Phys. Rev. E 62), changing lanes is MOBIL (Kesting, Treiber and Helbing 2007, Transportation Research Record 1999);
-all else, the order in which things happen included, is highway-env 1.12's (Leurent 2018), of which its test says that it agrees
-step by step. Lanes are 4 m wide, and number 0 is the leftmost. Of V cars the first is the agent's.
+Not the task, the observation or the reward (`highway.py`). Car following is the Intelligent Driver Model (Treiber, Hennecke
+and Helbing 2000, Phys. Rev. E 62), changing lanes is MOBIL (Kesting, Treiber and Helbing 2007, Transportation Research Record
+1999); all else, the order in which things happen included, is highway-env 1.12's (Leurent 2018), of which its test says that
+it agrees step by step. Lanes are 4 m wide, and number 0 is the leftmost. Of V cars the first is the agent's.
 """
 
 from __future__ import annotations
@@ -91,19 +91,15 @@ def hit(cars: Cars, dt: float) -> Cars:
     other, as in highway-fast.)"""
     now, soon, give = collide(cars.x, cars.y, cars.heading, cars.speed, dt)
     last = len(soon) - 1 - jnp.argmax(soon[::-1])  # who comes later in the list has the say
-    push = [
-        jnp.concatenate(
-            [
-                jnp.where(jnp.any(soon), give[i][last] / 2, cars.push[i][0])[None],
-                jnp.where(soon, -give[i] / 2, cars.push[i][1:]),
-            ]
-        )
-        for i in range(2)
-    ]
+
+    def pushed(give: Array, old: Array) -> Array:
+        own = jnp.where(jnp.any(soon), give[last] / 2, old[0])
+        return jnp.concatenate([own[None], jnp.where(soon, -give / 2, old[1:])])
+
     return cars._replace(
         crashed=cars.crashed | jnp.concatenate([jnp.any(now)[None], now]),
         struck=cars.struck | jnp.concatenate([jnp.any(soon)[None], soon]),
-        push=(push[0], push[1]),
+        push=(pushed(give[0], cars.push[0]), pushed(give[1], cars.push[1])),
     )
 
 
@@ -126,8 +122,8 @@ def _pairs(cars: Cars, ways: Drivers) -> _Pairs:
 
 
 def _neighbours(cars: Cars, ahead: Array) -> tuple[Array, Array, Array, Array]:
-    """On the lane to the left of each car, on its own and on the one to the right: who is ahead of it, int32 [V, 3], and whether
-    anyone is, bool [V, 3]; who is behind, and whether anyone is. Cars between two lanes are on both."""
+    """On the lane to the left of each car, on its own and on the one to the right: who is ahead of it, int32 [V, 3], and
+    whether anyone is, bool [V, 3]; who is behind, and whether anyone is. Cars between two lanes are on both."""
     count = len(cars.x)
     numbers = jnp.arange(count)[None, :, None]
     away = ahead.T[None]  # of car j before car i, here and below [3, j, i]: a CPU reduces over j for several i at once
