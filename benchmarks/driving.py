@@ -44,8 +44,8 @@ Act = Callable[[np.ndarray], np.ndarray]  # observations [B, SEEN, 5] → action
 def of_package(env: Any, kind: Any) -> Cars:
     """The package's road."""
 
-    def told(read: Callable[[Any], Any], kind: Any = kind) -> jax.Array:
-        return jnp.asarray([read(car) for car in env.road.vehicles], kind)
+    def told(read: Callable[[Any], Any], kind: Any = kind) -> np.ndarray:
+        return np.asarray([read(car) for car in env.road.vehicles], kind)
 
     return Cars(
         x=told(lambda car: car.position[0]),
@@ -85,7 +85,7 @@ def steps(episodes: int, kind: Any) -> dict[str, float]:
             state, own, earned, ended, cut = step(task, state, jnp.int32(action), jax.random.key(0))
             theirs, mine = of_package(env, np.float64), state.cars
             apart = np.hypot(np.asarray(mine.x) - theirs.x, np.asarray(mine.y) - theirs.y)
-            odd = bool(jnp.any(theirs.target != mine.target)) or (bool(ended), bool(cut)) != (terminated, truncated)
+            odd = bool(np.any(theirs.target != mine.target)) or (bool(ended), bool(cut)) != (terminated, truncated)
             count["seconds in which a lane or an end differs"] += odd
             off = np.abs(mine.speed - theirs.speed).max(), np.abs(own - seen).max(), abs(float(earned) - reward)
             found = (apart.max(), *off)

@@ -50,11 +50,11 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
     "grid-navi": {"steps": 15_000_000},
     # A collision ends an episode, and with the third of them the trial: else the next one would begin all the sooner.
     "highway": {
-        "meta_batch": 256,
-        "steps": 6_000_000,
+        "meta_batch": 64,
+        "steps": 4_000_000,
         "episodes": 3,
-        "inner": {"width": 128, "embed": 128, "normalise": True},
-        "outer": {"lr": 2e-3, "minibatches": 8, "gae_lambda": 0.95, "entropy_weight": 0.02, "anneal_entropy": True},
+        "inner": {"embed": 64, "normalise": True},
+        "outer": {"lr": 1e-3, "minibatches": 4, "gae_lambda": 0.95, "entropy_weight": 0.02, "anneal_entropy": True},
     },
 }
 
