@@ -112,6 +112,11 @@ def test_tables_are_what_the_cards_say():
     assert script("results_table").main(["--check"]) == 0
 
 
+def test_the_page_of_all_families_is_what_the_zoo_says():
+    """If this fails, run `python docs/worlds_table.py`."""
+    assert script("worlds_table").main(["--check"]) == 0
+
+
 def test_the_figure_of_probes_is_what_was_measured():
     """If this fails, run `python docs/probes.py`."""
     assert script("probes").main(["--check"]) == 0

@@ -97,6 +97,24 @@ def parser() -> argparse.ArgumentParser:
     adapt.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     adapt.set_defaults(episodes=None)
 
+    serve = verbs.add_parser(
+        "serve",
+        help="sessions of an adapting agent over HTTP and WebSocket",
+        description="Serve an agent: each session has a task of its own and adapts to it. Needs innerloop[serve].",
+    )
+    serve.add_argument("run", help="a run folder, a folder of seeds (its first), or zoo:NAME")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine's own)")
+    serve.add_argument("--port", type=int, default=8088, help="0: any that is free (default: 8088)")
+    serve.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="what clients must show; without it only this machine is served"
+    )
+    serve.add_argument("--slots", type=_count, default=1024, metavar="N", help="sessions at once (default: 1024)")
+    serve.add_argument("--per-client", type=_count, metavar="N", help="sessions of one address (default: all)")
+    serve.add_argument("--ttl", type=_count, default=600, metavar="SECONDS", help="idle sessions end (default: 600)")
+    serve.add_argument("--width", type=_count, default=8, metavar="N", help="agents in one call of the device (default: 8)")
+    serve.add_argument("--horizon", type=_count, metavar="STEPS", help="of your episodes at most, where not the run's")
+    serve.add_argument("--state", type=Path, metavar="DIR", help="where saved sessions lie (default: a folder in served/)")
+
     evaluate = verbs.add_parser("evaluate", help="adapt to held-out tasks and measure")
     evaluate.add_argument("run", help="a run folder, a folder of seeds, or zoo:NAME")
     evaluate.add_argument("--tasks", type=_count, help="held-out tasks to draw (default: 1000; 40 for simulators)")
@@ -302,6 +320,33 @@ def _adapt(args: argparse.Namespace) -> None:
 
     show(result)
     print(f"next: innerloop adapt --from {Path(result['agent']).parent} --episodes 3")
+
+
+def _serve(args: argparse.Namespace) -> None:
+    import time
+
+    from innerloop import api
+    from innerloop.run.settings import ConfigError
+
+    try:
+        from innerloop.deploy.server import read_token, serve
+    except ImportError as missing:
+        if not str(missing).startswith("serving needs"):
+            raise
+        raise ConfigError(str(missing)) from None
+    from innerloop.deploy.sessions import Sessions
+
+    agent = api.load(args.run, horizon=args.horizon)
+    try:
+        token = read_token(args.token_file) if args.token_file else None
+        home = args.state or Path("served") / str(agent.card["digest"])[:12]
+        limits = {"slots": args.slots, "share": args.per_client or args.slots, "ttl": float(args.ttl), "width": args.width}
+        sessions = Sessions(agent, home, **limits, clock=time.monotonic)
+        recipe = agent.card["recipe"]
+        about = f"{recipe['name']} on {recipe['family']}; schema at /openapi.json, metrics at /metrics; Ctrl-C stops"
+        serve(sessions, args.host, args.port, token, lambda at: print(f"{at}  {about}", flush=True))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _map(args: argparse.Namespace) -> None:

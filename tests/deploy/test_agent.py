@@ -279,7 +279,7 @@ def test_what_happens_when_a_trial_is_over(memory, at_end):
         return
     assert agent.trial_over == (at_end == "continue")
     assert bool(agent._step.born[0, 0]) == (at_end == "restart")
-    empty = agent._policy(True).begin(agent.meta, agent.key[None])
+    empty = agent.policy(True).begin(agent.meta, agent.key[None])
     forgotten = all(map(np.array_equal, jax.tree.leaves(agent._fast), jax.tree.leaves(empty)))
     assert forgotten == (at_end == "restart")
     agent.act(0)

@@ -44,6 +44,14 @@ class Counts(NamedTuple):
     learned: Any = 0  # times `learn` was called in the task
 
 
+class Question(NamedTuple):
+    """What is put to a policy; leaves [1, ...]."""
+
+    fast: Any
+    step: Step
+    key: Any  # data of a random key
+
+
 class Agent:
     """One agent in one environment. Make it by `innerloop.load` or `Agent.restore`.
 
@@ -68,6 +76,7 @@ class Agent:
         self.chunk = chunk_shape(self.inner, meta) if self.learns else None  # its shapes
         self._policies: dict[tuple[bool, str], Policy] = {}
         self._stage = -1  # before `begin`
+        self._impl = str(jax.random.key_impl(jax.random.key(0)))
 
     # -- a life, step by step -----------------------------------------------------------------------------------------------
 
@@ -101,6 +110,13 @@ class Agent:
             ValueError: an observation that is not of the space, or not the one that the last action led to.
             RuntimeError: out of turn, or the trial is over and was to be no longer.
         """
+        question = self.ask(obs)
+        chosen = self.policy(not deterministic).act(self.meta, *question)
+        return self.answer(question, chosen, bool(deterministic))
+
+    def ask(self, obs: Any) -> Question:
+        """What `act` would put to the policy, for whoever asks it for many agents at once (`deploy/together.py`); follow it by
+        `answer`. Raises what `act` does."""
         self._in_turn("act", WAITING, OWED)
         seen = self.door.observed(obs, "act")
         if self._stage == OWED:
@@ -112,7 +128,20 @@ class Agent:
                 "act(): this is not the observation that the last action led to, and its episode has not ended. Where you "
                 "reset the environment, say so first: reward(…, truncated=True, obs=what the action led to)."
             )
-        return self._act(seen, bool(deterministic))
+        return self._question(seen)
+
+    def answer(self, question: Question, chosen: tuple[Any, ...], deterministic: bool) -> Any:
+        """The action, from what the policy chose: what `Policy.act` returns, leaves [1, ...]."""
+        fast, action, *rest = chosen
+        action = np.asarray(action)
+        if not np.isfinite(action).all():
+            raise FloatingPointError(
+                f"act(): the policy answered {action[0, 0]!r:.60}; what it adapted to has taken it apart. Go back to a saved "
+                "state (Agent.restore), or begin() anew."
+            )
+        self._entry, self._fast = (question.fast, question.step), fast
+        self._taken, self._deterministic, self._stage = (action, *rest), deterministic, ACTING
+        return self.door.actions(action[0])[0]
 
     def reward(self, reward: float, terminated: bool, truncated: bool, obs: Any = None) -> None:
         """What the last action earned; the agent learns here where its method learns from chunks.
@@ -236,7 +265,9 @@ class Agent:
         self._open()
         self._stage, self._over = WAITING, bool(told["over"])
         if told["stage"] > WAITING:  # the same step again: the same bits
-            self._act(self._step.obs, bool(told["deterministic"]))
+            question = self._question(self._step.obs)
+            chosen = self.policy(not told["deterministic"]).act(self.meta, *question)
+            self.answer(question, chosen, bool(told["deterministic"]))
         if told["stage"] == OWED:
             self._paid, self._ends, self._stage = float(arrays["paid"]), (False, False), OWED
         return self
@@ -249,7 +280,8 @@ class Agent:
             acting = "say what the last action earned first: reward(…)"
             raise RuntimeError(f"{verb}(): {acting if verb == 'act' else 'there is no action to be paid; act first'}.")
 
-    def _policy(self, stochastic: bool) -> Policy:
+    def policy(self, stochastic: bool) -> Policy:
+        """The jitted functions behind `act`: which draw, or take the mode."""
         name = stochastic, self._impl
         if name not in self._policies:
             try:
@@ -270,7 +302,7 @@ class Agent:
         self._impl = str(jax.random.key_impl(self.key))
         segment = int(self.counts.segment)
         key = self.key if segment == 0 else jax.random.fold_in(self.key, segment)
-        policy = self._policy(True)
+        policy = self.policy(True)
         _, self._learn_keys, key_begin, keys, _ = policy.keys(key[None])
         self._keys = np.asarray(keys)[0]  # [K, T, 2]
         if fresh:
@@ -278,21 +310,11 @@ class Agent:
             self._entry = self._fast, self._step
             self._rows = spare(self.chunk) if self.chunk is not None else ()
 
-    def _act(self, seen: Any, deterministic: bool) -> Any:
+    def _question(self, seen: Any) -> Question:
         step = self._step._replace(obs=seen)
         if step.born[0, 0]:
             step = step._replace(arrived=seen)
-        key = self._keys[int(self.counts.chunk), int(self.counts.row)][None]
-        fast, action, *rest = self._policy(not deterministic).act(self.meta, self._fast, step, key)
-        chosen = np.asarray(action)
-        if not np.isfinite(chosen).all():
-            raise FloatingPointError(
-                f"act(): the policy answered {chosen[0, 0]!r:.60}; what it adapted to has taken it apart. Go back to a saved "
-                "state (Agent.restore), or begin() anew."
-            )
-        self._entry, self._fast = (self._fast, step), fast
-        self._taken, self._deterministic, self._stage = (chosen, *rest), deterministic, ACTING
-        return self.door.actions(chosen[0])[0]
+        return Question(self._fast, step, self._keys[int(self.counts.chunk), int(self.counts.row)][None])
 
     def _following(self, arrived: Any) -> Step:
         """The step after the action that was paid."""
@@ -312,7 +334,7 @@ class Agent:
             if self.learns:
                 rows = jax.tree.map(lambda x: jnp.asarray(x)[None], self._rows)
                 key = self._learn_keys[:, int(c.chunk)]
-                self._fast = self._policy(True).learn(self.meta, self._fast, rows, key)
+                self._fast = self.policy(True).learn(self.meta, self._fast, rows, key)
                 self._rows = spare(self.chunk)  # pyright: ignore[reportArgumentType]  # there is a shape where it learns
             c = c._replace(chunk=c.chunk + 1, row=0, learned=c.learned + self.learns)
         whole = c.chunk == self.plan.chunks

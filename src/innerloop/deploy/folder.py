@@ -67,16 +67,16 @@ def restore(path: str | Path) -> Agent:
 
     card = read_card(path)
     agent = made(card)
-    state, _ = sealed.load_meta(path, _like(agent, card["state"]))
+    state, _ = sealed.load_meta(path, {"meta": agent.meta, **shapes(agent, card["state"])})
     return agent.resume(state, card["state"])
 
 
-def _like(agent: Agent, told: dict[str, Any]) -> dict[str, Any]:
-    """The shapes of the meta-parameters and of the arrays of `Agent.state`, whose JSON is `told`."""
+def shapes(agent: Agent, told: dict[str, Any]) -> dict[str, Any]:
+    """Of the arrays of `Agent.state`, whose JSON is `told`."""
     key = jax.random.key(0, impl=told["impl"])
     fast = jax.eval_shape(jax.vmap(agent.inner.begin, (None, 0)), agent.meta, key[None])
     step = jax.tree.map(lambda x: np.asarray(x)[None], birth(agent.spaces, zeros(agent.spaces.obs, (1,)), 1))
     rows = spare(agent.chunk) if agent.chunk is not None else ()
     counts = Counts(*(np.zeros((), np.int64) for _ in Counts._fields))
     paid = np.zeros((), np.float64)
-    return {"meta": agent.meta, "fast": fast, "step": step, "rows": rows, "key": key, "counts": counts, "paid": paid}
+    return {"fast": fast, "step": step, "rows": rows, "key": key, "counts": counts, "paid": paid}

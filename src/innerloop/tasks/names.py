@@ -47,6 +47,8 @@ _ENTRIES = (
     _Entry("highway-beyond[-n{N}]", "highway-beyond", "highway", "HighwayBeyond"),
     _Entry("highway-env[-n{N}]", "highway-env", "highway", "HighwayEnv"),
     _Entry("highway-env-beyond[-n{N}]", "highway-env-beyond", "highway", "HighwayEnvBeyond"),
+    _Entry("insulin-dosing[-n{N}]", "insulin-dosing", "insulin_dosing", "InsulinDosing"),
+    _Entry("insulin-dosing-unannounced[-n{N}]", "insulin-dosing-unannounced", "insulin_dosing", "InsulinDosingUnannounced"),
     _Entry("xland-trivial[-n{N}]", "xland-trivial", "xland", "XLandTrivial"),
     _Entry("xland-small[-n{N}]", "xland-small", "xland", "XLandSmall"),
     _Entry("xland-medium[-n{N}]", "xland-medium", "xland", "XLandMedium"),
