@@ -204,10 +204,11 @@ def readme(card: Mapping[str, Any], evaluation: Mapping[str, Any], repo: str, li
     """
     result = card["result"]
     total = result["total"]
+    reach = {"tasks": result["tasks"], "lo": total["lo"], "hi": total["hi"]}
     measured = EvalResult(
         task_type="reinforcement-learning", task_name="meta-reinforcement learning", dataset_type=card["family"],
         dataset_name=f"{card['family']}, {result['split']} tasks", metric_type="mean_return",
-        metric_name="return on held-out tasks", metric_value=round(total["mean"], 4), metric_args={"tasks": result["tasks"], "lo": total["lo"], "hi": total["hi"]},
+        metric_name="return on held-out tasks", metric_value=round(total["mean"], 4), metric_args=reach,
     )  # fmt: skip
     data = ModelCardData(
         library_name="innerloop", pipeline_tag="reinforcement-learning", license=licence, model_name=card["name"],
@@ -232,8 +233,8 @@ met within a few {unit}s. Not a policy for one task.
 
 ## What it earns
 
-On {result["tasks"]:,} {result["split"]} tasks that training did not meet; training seeds: {len(seeds)}; means with 95 % intervals
-over {result["interval"]}. Return in all: **{_figure(total["mean"])}** [{_figure(total["lo"])}, {_figure(total["hi"])}].
+On {result["tasks"]:,} {result["split"]} tasks that training did not meet; training seeds: {len(seeds)}; means with 95 %
+intervals over {result["interval"]}. Return in all: **{_point(total)}**.
 
 {chr(10).join(lines)}
 {known}
@@ -241,8 +242,8 @@ over {result["interval"]}. Return in all: **{_figure(total["mean"])}** [{_figure
 
     {shlex.join(card["command"])}
 
-{card["env_steps"]:,} environment steps; innerloop {versions.get("innerloop", "?")}, jax {versions.get("jax", "?")}. The weights here
-are those of seed {seeds[0]}; digest of the training state `{card["training_digest"]}`.
+{card["env_steps"]:,} environment steps; innerloop {versions.get("innerloop", "?")}, jax {versions.get("jax", "?")}. The
+weights here are those of seed {seeds[0]}; digest of the training state `{card["training_digest"]}`.
 
 ## Use it
 

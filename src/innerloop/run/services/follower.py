@@ -65,12 +65,12 @@ class Follower:
         with self._guard:
             self._at, self._sent, self._turn = 0, min(self._sent, iteration), self._turn + 1
 
-    def close(self, status: str, patience: float | None = None) -> bool:
-        """Send what is left and tell the service how the run ended; whether it was told. A warning says what is missing."""
+    def close(self, status: str) -> None:
+        """Send what is left and tell the service how the run ended. A warning says what is missing."""
         self._status = status
         self._over.set()
         self._news.set()
-        self._thread.join(PATIENCE[status] if patience is None else patience)
+        self._thread.join(PATIENCE[status])
         left = sum(row["iteration"] > self._sent for row in read_rows(self.about.folder / "log.jsonl"))
         if left or not self._done:
             why = "it did not answer in time" if self._problem is None else f"{type(self._problem).__name__}: {self._problem}"
@@ -78,7 +78,6 @@ class Follower:
                 "%s has not taken %d of the log's rows (%s). They are in the run folder; `innerloop send %s` sends them.",
                 self.service, left, _short(why), self.about.folder,
             )  # fmt: skip
-        return self._done and not left
 
     def catch_up(self, status: str) -> int:
         """Without a thread: send all that is left, however long it takes, and how the run ended; the last iteration sent.

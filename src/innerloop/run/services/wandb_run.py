@@ -44,7 +44,7 @@ class WandbRun:
         )  # fmt: skip
         self._run.define_metric(AXIS, hidden=True)
         self._run.define_metric("*", step_metric=AXIS)
-        return {"run": self._run.id, "project": self._run.project, "url": self._run.url or ""}
+        return {"run": self._run.id, "project": self._run.project, "url": "" if mode == "offline" else self._run.url or ""}
 
     def send(self, rows: Sequence[Mapping[str, Any]]) -> None:
         for row in rows:
