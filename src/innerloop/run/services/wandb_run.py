@@ -30,18 +30,23 @@ class WandbRun:
 
     def begin(self, about: About, kept: Mapping[str, Any]) -> Mapping[str, Any]:
         mode = os.environ.get("WANDB_MODE", "")
-        if not mode and not wandb.setup().settings.api_key:
+        if not mode and not wandb.setup(settings=wandb.Settings(silent=True)).settings.api_key:
             mode = "offline"
             _log.warning(
                 "wandb has no key: the run is recorded offline, in %s; `wandb login` and `wandb sync` send it.",
                 about.folder / "wandb",
             )
         settings = wandb.Settings(console="off", silent=True, disable_git=True, disable_code=True, init_timeout=60.0)
-        self._run = wandb.init(
-            project=os.environ.get("WANDB_PROJECT") or "innerloop", id=str(kept.get("run") or kept["key"]), resume="allow",
-            dir=str(about.folder), name=about.name, group=about.group or None, notes=about.title,
-            config=about.settings(), mode=mode or None, settings=settings, allow_val_change=True,
-        )  # fmt: skip
+        try:
+            self._run = wandb.init(
+                project=os.environ.get("WANDB_PROJECT") or "innerloop", id=str(kept.get("run") or kept["key"]), resume="allow",
+                dir=str(about.folder), name=about.name, group=about.group or None, notes=about.title,
+                config=about.settings(), mode=mode or None, settings=settings, allow_val_change=True,
+            )  # fmt: skip
+        except Exception:
+            if wandb.run is None:
+                wandb.teardown()  # else its service takes the id for one in use, and no other attempt succeeds
+            raise
         self._run.define_metric(AXIS, hidden=True)
         self._run.define_metric("*", step_metric=AXIS)
         return {"run": self._run.id, "project": self._run.project, "url": "" if mode == "offline" else self._run.url or ""}
