@@ -47,7 +47,9 @@ def runtime(given: Path | None = None, *, fetch: bool = False) -> Path:
         for folder in (given, given / "dist", given / "package" / "dist"):
             if all((folder / name).is_file() for name in RUNTIME):
                 return folder
-        raise ConfigError(f"--runtime {given} does not hold {', '.join(RUNTIME)}; give the unpacked npm package onnxruntime-web.")
+        raise ConfigError(
+            f"--runtime {given} does not hold {', '.join(RUNTIME)}; give the unpacked npm package onnxruntime-web."
+        )
     kept = cache() / f"onnxruntime-web-{VERSION}"
     if all((kept / name).is_file() for name in RUNTIME):
         return kept
@@ -61,7 +63,9 @@ def runtime(given: Path | None = None, *, fetch: bool = False) -> Path:
 
 def _fetched(kept: Path) -> Path:
     if shutil.which("npm") is None:
-        raise ConfigError(f"--fetch needs npm, which is not installed; get the npm package onnxruntime-web {VERSION}: --runtime DIR.")
+        raise ConfigError(
+            f"--fetch needs npm, which is not installed; get the npm package onnxruntime-web {VERSION}: --runtime DIR."
+        )
     with tempfile.TemporaryDirectory() as home:
         got = subprocess.run(["npm", "pack", f"onnxruntime-web@{VERSION}"], cwd=home, capture_output=True, text=True)
         archives = list(Path(home).glob("*.tgz"))
