@@ -1,7 +1,7 @@
 """`innerloop demo`: a page on which agents of the zoo adapt, in the browser.
 
-Not the page (`site/`), nor the export (`export.py`). The page needs onnxruntime-web, 14 MB of WebAssembly that no Python package
-carries: it is taken from a folder, or fetched by npm where the user asks for that.
+Not the page (`site/`), nor the export (`export.py`). The page needs onnxruntime-web, 14 MB of WebAssembly that no Python
+package carries: it is taken from a folder, or fetched by npm where the user asks for that.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ from innerloop.run.settings import ConfigError
 SITE = Path(__file__).parent / "site"
 AGENTS = {"room": "zoo:varibad-grid-navi", "arms": "zoo:rl2-bandit-k5-n100", "plane": "zoo:promp-point-goal"}
 VERSION = "1.30.0"  # of onnxruntime-web
-PACKAGE = "ab4cbe26baedba45d2cec05610c71c55fa97db92d19a8b171c5f8269126683ca590a5cdc57bb2f35ce2b298de32f4d956fb42644c0ecd528a0a91e025c07ca61"  # SHA-512 of npm's archive of it
+# SHA-512 of npm's archive of it.
+PACKAGE = (
+    "ab4cbe26baedba45d2cec05610c71c55fa97db92d19a8b171c5f8269126683ca"
+    "590a5cdc57bb2f35ce2b298de32f4d956fb42644c0ecd528a0a91e025c07ca61"
+)
 RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 
 
