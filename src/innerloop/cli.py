@@ -157,6 +157,17 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--horizon", type=_count, metavar="STEPS", help="of your episodes at most, where not the run's")
     serve.add_argument("--state", type=Path, metavar="DIR", help="where saved sessions lie (default: a folder in served/)")
 
+    demo = verbs.add_parser(
+        "demo",
+        help="a page on which agents of the zoo adapt, in your browser",
+        description="Export agents of the zoo, and open a page on which they adapt. Needs innerloop[export].",
+    )
+    demo.add_argument("--fetch", action="store_true", help="get onnxruntime-web (14 MB) by npm, once")
+    demo.add_argument("--runtime", type=Path, metavar="DIR", help="an unpacked onnxruntime-web, in place of --fetch")
+    demo.add_argument("--port", type=int, default=8090, help="0: any that is free (default: 8090)")
+    demo.add_argument("--build", type=Path, metavar="DIR", help="write the site to DIR, for any web server, and stop")
+    demo.add_argument("--no-browser", action="store_true", help="say where it is, open nothing")
+
     evaluate = verbs.add_parser("evaluate", help="adapt to held-out tasks and measure")
     evaluate.add_argument("run", help="a run folder, a folder of seeds, or zoo:NAME")
     evaluate.add_argument("--tasks", type=_count, help="held-out tasks to draw (default: 1000; 40 for simulators)")
@@ -490,6 +501,23 @@ def _serve(args: argparse.Namespace) -> None:
         serve(sessions, args.host, args.port, token, lambda at: print(f"{at}  {about}", flush=True))
     except ValueError as error:
         raise ConfigError(str(error)) from None
+
+
+def _demo(args: argparse.Namespace) -> None:
+    import webbrowser
+
+    from innerloop.deploy import demo
+
+    site = demo.build(args.build or demo.cache() / "demo", demo.runtime(args.runtime, fetch=args.fetch), print)
+    if args.build:
+        print(f"{site}  a folder for any web server; it must be served, not opened as a file")
+        return
+    with demo.server(site, args.port) as server:
+        at = f"http://127.0.0.1:{server.server_address[1]}/"
+        print(f"{at}  Ctrl-C stops", flush=True)
+        if not args.no_browser:
+            webbrowser.open(at)
+        server.serve_forever()
 
 
 def _map(args: argparse.Namespace) -> None:
