@@ -669,3 +669,18 @@ def contrast(a: str, b: str) -> float:
 
     low, high = sorted((light(a), light(b)))
     return (high + 0.05) / (low + 0.05)
+
+
+def test_measures_of_several_runs_stand_beside_each_other(tmp_path):
+    measured = {"time in range": {"unit": "%", "per": "step", "curve": curve([60, 70], 1), "trial": around(65.0, 1.0)}}
+    runs = [scored(tmp_path / "a", measures=measured), named(scored(tmp_path / "b", measures=measured), "varibad")]
+    source, read = page(runs, tmp_path)
+    check_self_contained(source, read)
+    assert read.text.count("Beside the return") == 3 and "time in range" in read.text
+    assert write_report(runs, tmp_path / "m.md").read_text("utf-8").count("65.0 (64.0 to 66.0)") >= 4
+
+
+def test_the_highest_oracle_counts_and_is_said(tmp_path):
+    runs = [scored(tmp_path / "a", oracle={"name": "best of population", "total": 10.0}), scored(tmp_path / "b")]
+    _, read = page(runs, tmp_path)
+    assert "The runs name different oracles; scores are taken to the highest, Bayes-optimal value" in read.text

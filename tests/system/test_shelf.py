@@ -15,6 +15,9 @@ def test_a_card_has_the_command_of_all_its_seeds(innerloop, finished, tmp_path):
     with pytest.raises(AssertionError, match="no evaluation.json"):
         innerloop("zoo", run, "--name", "tiny", "--to", tmp_path / "zoo")
     innerloop("evaluate", run, "--tasks", 8)
+    scores = json.loads((run / "evaluation.json").read_text())["scores"]
+    assert [s["seed"] for s in scores] == [0, 1] and all(len(s["outcomes"]) == 8 for s in scores)
+    assert scores[0]["drawn"] != scores[1]["drawn"]  # each training meets tasks of its own
     innerloop("zoo", run, "--name", "tiny", "--to", tmp_path / "zoo")
     card = json.loads((tmp_path / "zoo" / "tiny" / "card.json").read_text())
     words = card["command"]
