@@ -1,4 +1,4 @@
-"""What the command line does, from Python: train, resume, record, evaluate, report, digest, load, adapt.
+"""What the command line does, from Python: train, resume, record, evaluate, report, digest, load, adapt, export.
 
 Not the command line (`cli.py`): nothing here parses arguments or prints. Heavy imports happen inside the functions, after
 the run folder is on disk.
@@ -270,3 +270,60 @@ def report(paths: Sequence[str | Path], out: str | Path | None = None, format: s
         raise FolderError(str(error)) from error
     except (ValueError, NoMatplotlib) as error:
         raise ConfigError(str(error)) from error
+
+
+def export(
+    run: str | Path,
+    out: str | Path,
+    *,
+    format: str = "onnx",
+    agents: int | None = 1,
+    streams: int = 1,
+    horizon: int | None = None,
+    verify: int = 0,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Write a run's adapting agent to the folder `out` as ONNX or as a TensorFlow SavedModel, to be run without JAX.
+
+    Args:
+        run: a run folder, a folder of seeds (its first), or "zoo:NAME".
+        format, agents, streams, horizon: see `innerloop.deploy.export.export`.
+        verify: compare with the original over so many whole trials in held-out tasks; kept in OUT/verified.json.
+        seed: which trials.
+
+    Returns:
+        {"path", "files": {name: bytes}, "verified": see `innerloop.deploy.fidelity.compare`, or None}.
+
+    Raises:
+        ConfigError: the method cannot be exported so, with the reason; the extra is missing; `out` is not empty. FolderError:
+        there is no such run.
+    """
+    from innerloop.run.folder import write_json
+    from innerloop.run.settings import ConfigError
+
+    path = locate(run)
+    from innerloop.deploy.export import export as write
+    from innerloop.deploy.fidelity import compare
+    from innerloop.deploy.loading import one
+    from innerloop.deploy.portable import portable
+    from innerloop.loading import load as load_run
+    from innerloop.worlds import world_of
+
+    recipe, family, meta, found = load_run(one(path))
+    inner = recipe.inner.with_plan(recipe.evaluation)
+    card = {"run": str(run), "method": recipe.name, "family": family.name, "checkpoint": found}
+    try:
+        folder = write(inner, meta, out, format=format, agents=agents, streams=streams, horizon=horizon, card=card)
+    except (ValueError, ImportError, FileExistsError) as error:
+        raise ConfigError(f"{run} is not exported: {error}") from error
+    verified = None
+    if verify:
+        with ExitStack() as stack:
+            tasks = family.split("test")
+            world = world_of(tasks)
+            stack.callback(world.close)
+            made = portable(inner, meta, streams=streams, horizon=horizon)
+            verified = compare(folder, made, meta, tasks, world, trials=verify, seed=seed)
+        write_json(folder / "verified.json", verified)
+    files = {p.relative_to(folder).as_posix(): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {"path": str(folder), "files": files, "verified": verified}

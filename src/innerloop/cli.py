@@ -45,6 +45,10 @@ def _count(text: str) -> int:
     return int(number)
 
 
+def _agents(text: str) -> int | None:
+    return None if text == "any" else _count(text)
+
+
 def _steps(text: str) -> int:
     return 0 if text == "0" else _count(text)
 
@@ -158,6 +162,21 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument(
         "--format", choices=("html", "md", "svg", "pdf"), help="default: as --out ends; figures need innerloop[figure]"
     )
+
+    export = verbs.add_parser(
+        "export",
+        help="write the adapting agent as ONNX or SavedModel, to run without JAX",
+        description="Write what an agent does in a life (begin, observe, decide, learn) as graphs, with a runner in numpy.",
+    )
+    export.add_argument("run", help="a run folder, a folder of seeds (its first), or zoo:NAME")
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    export.add_argument("--format", choices=("onnx", "savedmodel"), default="onnx", help="(default: onnx)")
+    export.add_argument("--agents", type=_agents, default=1, metavar="N|any", help="independent agents in a call (default: 1)")
+    export.add_argument("--streams", type=_count, default=1, help="environments of one task that each acts in (default: 1)")
+    export.add_argument("--horizon", type=_count, help="steps in an episode at most, where that is not the run's")
+    export.add_argument("--verify", type=_count, default=0, metavar="N", help="compare with the original over N whole trials")
+    export.add_argument("--seed", type=int, default=0, help="which trials (default: 0)")
+    export.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
     digest = verbs.add_parser("digest", help="one digest of all that a run's training carries")
     digest.add_argument("run", type=Path)
@@ -389,6 +408,25 @@ def _report(args: argparse.Namespace) -> None:
     from innerloop import api
 
     print(api.report(args.runs, args.out, args.format))
+
+
+def _export(args: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from innerloop import api
+
+    options = {name: getattr(args, name) for name in ("format", "agents", "streams", "horizon", "verify", "seed")}
+    with Console(stderr=True).status("exporting" + (" and comparing" if args.verify else "")):
+        made = api.export(args.run, args.out, **options)
+    if args.json:
+        print(json.dumps(made, allow_nan=False))
+        return
+    print(f"{made['path']}: {', '.join(made['files'])}")
+    if made["verified"]:
+        from innerloop.deploy.fidelity import said
+
+        print(said(made["verified"]))
+    print(f"next: cd {made['path']} && python -c 'from run_agent import Agent; print(Agent().begin().state.keys())'")
 
 
 def _digest(args: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from innerloop.core import Plan
+from innerloop.core.spaces import images
 from innerloop.inner.recurrent import Recurrent
 from innerloop.outer.ppo import PPO
 from innerloop.recipes.presets import BY_KEY, held_out, preset
@@ -67,13 +68,21 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
 }
 
 
+# Images: lives are large, and few fit into a batch.
+_SEEN: dict[str, Any] = {
+    "meta_batch": 24,
+    "inner": {"normalise": True, "width": 128},
+    "outer": {"lr": 2e-3, "epochs": 4, "minibatches": 6, "gae_lambda": 0.95, "anneal_entropy": True},
+    "steps": 1_000_000,
+}
 # Environments that are stepped one by one, and whose observations may be of any size.
 _STEPPED: dict[str, Any] = {"meta_batch": 64, "inner": {"normalise": True}, "steps": 2_000_000}
 
 
 def make(family: Family, steps: int | None = None) -> Recipe:
     """RL² on `family`; `steps`: environment steps, if not the family's preset."""
-    chosen = preset(_TRIALS, family.name) or ({} if family.on_device else _STEPPED)
+    other = _SEEN if images(family.spaces.obs) else {} if family.on_device else _STEPPED
+    chosen = preset(_TRIALS, family.name) or other
     episodes = family.episodes if chosen.get("episodes") else 0
     plan = Plan(chunks=1, steps=family.horizon * family.episodes, streams=1, episodes=episodes)
     outer = {

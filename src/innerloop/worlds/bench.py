@@ -158,7 +158,7 @@ class Bench:
         obs_out, final_out, leaves = slots.obs, slots.final, slots.layout.obs
         pairs = list(zip(leaves, obs_out, strict=True))
         single = obs_out[0] if len(leaves) == 1 and not leaves[0].path and not leaves[0].discrete else None
-        shape = leaves[0].shape
+        shape, kinds = leaves[0].shape, "B" if leaves[0].real == "uint8" else "efdg"  # numpy's characters of types
         slots.status[mine] = FINE
         beat[2] = STEP
         with np.errstate(all="ignore"):
@@ -169,7 +169,7 @@ class Bench:
                 fault = STEP_FAULT
                 try:
                     obs, reward, terminated, truncated, _ = envs[i].step(actions[j])
-                    if single is not None and type(obs) is np.ndarray and obs.shape == shape and obs.dtype.kind == "f":
+                    if single is not None and type(obs) is np.ndarray and obs.shape == shape and obs.dtype.char in kinds:
                         single[i] = obs
                     else:
                         for leaf, out in pairs:
