@@ -686,3 +686,9 @@ def test_the_highest_oracle_counts_and_is_said(tmp_path):
     runs = [scored(tmp_path / "a", oracle={"name": "best of population", "total": 10.0}), scored(tmp_path / "b")]
     _, read = page(runs, tmp_path)
     assert "The runs name different oracles; scores are taken to the highest, Bayes-optimal value" in read.text
+
+
+def test_figures_without_the_extra_name_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"pip install 'innerloop\[figure\]'"):
+        write_report([episodes(tmp_path / "run")], tmp_path / "out.pdf")
