@@ -164,7 +164,7 @@ def measures(family: str) -> str:
     stands beside them."""
     rows: dict[str, list[str]] = {}
     head: list[str] = []
-    for path in sorted((ROOT / "zoo").glob("*/evaluation.json")):
+    for path in sorted((ROOT / "zoo").glob("*/evaluation*.json")):
         found = json.loads(path.read_text("utf-8"))
         if found["family"] != family or not found.get("measures"):
             continue

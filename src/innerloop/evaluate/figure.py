@@ -146,7 +146,8 @@ def _scores(group: Group) -> list[Panel]:
 
     def middles(ax: Axes) -> None:
         _dots(ax, [(m.number, m.name, s.iqm) for m, s in known])
-        ax.set_xlabel(f"IQM of the {what}")
+        alone = any(s.trainings == 1 for _, s in known)
+        ax.set_xlabel(f"IQM of the {what}" + ("\n(of one training: interval over its tasks)" if alone else ""))
         ax.set_title(shorten(group.name, 40))
 
     def profiles(ax: Axes) -> None:
