@@ -62,6 +62,7 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
     "highway": {
         "meta_batch": 64,
         "steps": 4_000_000,
+        "held_out": 200,
         "episodes": True,
         "inner": {"embed": 64, "normalise": True},
         "outer": {"lr": 1e-3, "minibatches": 4, "gae_lambda": 0.95, "entropy_weight": 0.02, "anneal_entropy": True},
@@ -110,6 +111,6 @@ def make(family: Family, steps: int | None = None) -> Recipe:
         steps=steps or chosen.get("steps", 10_000_000),
         unit=family.unit,
         evaluation=plan,
-        held_out=held_out(family),
+        held_out=chosen.get("held_out", held_out(family)),
         report_every=5,
     )
