@@ -17,6 +17,7 @@ from string import Template
 from innerloop.evaluate.page.chart import Series, figure
 from innerloop.evaluate.page.findings import adaptation, contenders, lead, oracle_series, regret_text, tasks
 from innerloop.evaluate.page.markup import Markup, join, table, tag, text
+from innerloop.evaluate.page.measures import measures
 from innerloop.evaluate.page.numerals import decimal
 from innerloop.evaluate.page.provenance import learning, recipe, reproduction
 from innerloop.evaluate.page.record import Record, pooled, read
@@ -86,6 +87,7 @@ def _run(record: Record, level: str) -> list[Markup]:
         ("", lead(record, evaluation)),
         ("Adaptation curve", adaptation(record, evaluation)),
         ("Against the baselines", contenders(evaluation) if evaluation else None),
+        ("Beside the return", measures(evaluation) if evaluation else None),
         ("Trials step by step", trials(evaluation) if evaluation else None),
         ("A map between tasks", task_map(record.map)),
         ("Learning curves", learning(record)),

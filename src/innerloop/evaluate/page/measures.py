@@ -1,0 +1,66 @@
+"""What a family is judged by beside the return, run and baselines in one table.
+
+Not the measuring (`evaluate/adaptation.py`). Read from `measures` of evaluation.json, leniently.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from innerloop.evaluate.page.markup import Markup, join, table, tag
+from innerloop.evaluate.page.numerals import decimal, shorten
+from innerloop.evaluate.page.record import Evaluation, Interval, interval
+from innerloop.evaluate.page.summary import unit_word
+
+
+def measures(evaluation: Evaluation) -> Markup | None:
+    """The run, its first and its last unit of experience, and what stands beside it; None where the family has no measures."""
+    ours = _measures(evaluation.facts)
+    if not ours:
+        return None
+    word, gradient = unit_word(evaluation), evaluation.unit == "gradient step"
+    rows: list[tuple[str, dict[str, Interval]]] = [("this run", {name: v for name, m in ours.items() if (v := _trial(m))})]
+    if len(evaluation.run.curve) > 1:
+        ends = (("before adaptation" if gradient else f"in the first {word}", 0), (f"in the last {word}", -1))
+        rows += [(said, _at(ours, i)) for said, i in ends if not (gradient and i)]
+    mode = evaluation.facts.get("deterministic")
+    beside = {"this run, by its mode": mode} if isinstance(mode, dict) else {}
+    baselines = evaluation.facts.get("baselines")
+    beside |= baselines if isinstance(baselines, dict) else {}
+    for name, contender in beside.items():
+        found = _measures(contender)
+        if found:
+            rows.append((name, {key: value for key, m in found.items() if (value := _trial(m))}))
+    like = {name: [row[name] for _, row in rows if name in row] for name in ours}
+    cells = [
+        [shorten(said, 40), *(decimal(row[name], like[name], reach=True) if name in row else "–" for name in ours)]
+        for said, row in rows
+    ]
+    heads = [_head(name, measure) for name, measure in ours.items()]
+    note = "After the last gradient step" if gradient else f"Mean over all {word}s of a trial"
+    return join(
+        [
+            table(["", *heads], cells, numbers=range(1, len(heads) + 1), strong=0),
+            tag("p", f"{note}, with 95\u00a0% intervals where they are known.", class_="note"),
+        ]
+    )
+
+
+def _measures(value: object) -> dict[str, dict[str, Any]]:
+    found = value.get("measures") if isinstance(value, dict) else None
+    return {str(k): v for k, v in found.items() if isinstance(v, dict)} if isinstance(found, dict) else {}
+
+
+def _trial(measure: dict[str, Any]) -> Interval | None:
+    return interval(measure.get("trial"))
+
+
+def _at(found: dict[str, dict[str, Any]], i: int) -> dict[str, Interval]:
+    """The first or last point of each measure's curve."""
+    curves = {name: m["curve"] for name, m in found.items() if isinstance(m.get("curve"), list) and m["curve"]}
+    return {name: value for name, curve in curves.items() if (value := interval(curve[i]))}
+
+
+def _head(name: str, measure: dict[str, Any]) -> str:
+    unit = measure.get("unit")
+    return f"{shorten(name, 40)} ({shorten(unit, 12)})" if isinstance(unit, str) and unit else shorten(name, 40)
