@@ -38,10 +38,13 @@ def measures(evaluation: Evaluation) -> Markup | None:
     ]
     heads = [_head(name, measure) for name, measure in ours.items()]
     note = "After the last gradient step" if gradient else f"Mean over all {word}s of a trial"
+    protocol = evaluation.facts.get("protocol")
+    told = ", ".join(f"{name} {value}" for name, value in protocol.items()) if isinstance(protocol, dict) else ""
     return join(
         [
             table(["", *heads], cells, numbers=range(1, len(heads) + 1), strong=0),
             tag("p", f"{note}, with 95\u00a0% intervals where they are known.", class_="note"),
+            tag("p", f"Protocol: {shorten(told, 400)}.", class_="note") if told else None,
         ]
     )
 
