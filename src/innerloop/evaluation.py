@@ -278,11 +278,11 @@ def _measures(found: dict[str, np.ndarray], family: Family, unit: str) -> dict[s
         return {}
     told = {
         name: {
-            **family.measures[name]._asdict(),
-            "curve": _over(values).curve(),
-            "trial": _over(np.stack([of_trial(x, unit) for x in values])).point(),
+            **measure._asdict(),
+            "curve": _over(found[name]).curve(),
+            "trial": _over(np.stack([of_trial(x, unit) for x in found[name]])).point(),
         }
-        for name, values in found.items()
+        for name, measure in family.measures.items()
     }
     return {"measures": told}
 

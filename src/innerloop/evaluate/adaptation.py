@@ -165,8 +165,7 @@ class Evaluator:
             key_lives = jax.random.fold_in(key_lives, again) if again else key_lives
             out.append(jax.tree.map(np.asarray, self._found(meta, batch, key_lives)))
             drawn.append(jax.tree.map(np.asarray, batch))
-        whole = jax.tree.map(lambda *x: np.concatenate(x)[:tasks], *zip(out, drawn, strict=True))
-        return whole
+        return jax.tree.map(lambda *x: np.concatenate(x)[:tasks], *zip(out, drawn, strict=True))
 
 
 def of_trial(measure: np.ndarray, unit: str) -> np.ndarray:

@@ -46,8 +46,24 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
         "inner": BY_KEY,
         "outer": {"entropy_weight": 0.04},
     },
+    # Episodes end early where they go well, or where they go badly: in a trial of so many steps, with the next episode beginning
+    # at once, a pole that falls costs nothing, and nothing was learned.
+    "hidden": {
+        "meta_batch": 32,
+        "steps": 12_000_000,
+        "episodes": True,
+        "inner": {"normalise": True},
+        "outer": {"lr": 1e-3, "minibatches": 8},
+    },
     "probe": {"meta_batch": 256, "steps": 250_000, "inner": {"width": 32}, "outer": {"minibatches": 4}},
     "grid-navi": {"steps": 15_000_000},
+    # The scale of doses is logarithmic, so that a wide policy overdoses on average.
+    "insulin-dosing": {
+        "meta_batch": 128,
+        "steps": 12_000_000,
+        "inner": {"normalise": True, "std": 0.2},
+        "outer": {"anneal_entropy": True},
+    },
 }
 
 
@@ -58,7 +74,8 @@ _STEPPED: dict[str, Any] = {"meta_batch": 64, "inner": {"normalise": True}, "ste
 def make(family: Family, steps: int | None = None) -> Recipe:
     """RL² on `family`; `steps`: environment steps, if not the family's preset."""
     chosen = preset(_TRIALS, family.name) or ({} if family.on_device else _STEPPED)
-    plan = Plan(chunks=1, steps=family.horizon * family.episodes, streams=1)
+    episodes = family.episodes if chosen.get("episodes") else 0
+    plan = Plan(chunks=1, steps=family.horizon * family.episodes, streams=1, episodes=episodes)
     outer = {
         "lr": 3e-3,
         "epochs": 2,

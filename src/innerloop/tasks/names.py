@@ -43,6 +43,8 @@ _ENTRIES = (
     _Entry("hidden-pendulum-beyond[-n{N}]", "hidden-pendulum-beyond", "hidden_physics", "HiddenPendulumBeyond"),
     _Entry("market-making[-n{N}]", "market-making", "market", "MarketMaking"),
     _Entry("market-making-beyond[-n{N}]", "market-making-beyond", "market", "MarketMakingBeyond"),
+    _Entry("insulin-dosing[-n{N}]", "insulin-dosing", "insulin_dosing", "InsulinDosing"),
+    _Entry("insulin-dosing-unannounced[-n{N}]", "insulin-dosing-unannounced", "insulin_dosing", "InsulinDosingUnannounced"),
     _Entry("xland-trivial[-n{N}]", "xland-trivial", "xland", "XLandTrivial"),
     _Entry("xland-small[-n{N}]", "xland-small", "xland", "XLandSmall"),
     _Entry("xland-medium[-n{N}]", "xland-medium", "xland", "XLandMedium"),

@@ -6,7 +6,7 @@ Not a way for an inner to see the task elsewhere: contracts rule that out, and t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from innerloop.core import Box, Spaces, Task
+from innerloop.core import Box, Spaces, Task, Transitions
 from innerloop.core.spaces import encode, width
 from innerloop.tasks import showing
-from innerloop.tasks.family import Family
+from innerloop.tasks.family import Family, Measure
 
 PREFIX = "shown:"
 
@@ -84,6 +84,16 @@ class Shown(Family):
 
     def best(self, task: Task) -> Any:
         return self.base.best(task)
+
+    @property
+    def measures(self) -> Mapping[str, Measure]:  # type: ignore[override]  # of the base, where its observation can be had back
+        seen = self.base.spaces.obs
+        return self.base.measures if isinstance(seen, Box) and not seen.bounded else {}
+
+    def measure(self, task: Task, seen: Transitions) -> dict[str, Array]:
+        space = self.base.spaces.obs
+        obs, arrived = (jnp.reshape(x[: space.width], space.shape) for x in (seen.obs, seen.arrived))
+        return self.base.measure(task, seen._replace(obs=obs, arrived=arrived)) if self.measures else {}
 
     def _show(self, task: Task, obs: Any) -> Array:
         params = [jnp.ravel(x).astype(jnp.float32) for x in jax.tree.leaves(task.params)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from innerloop.evaluate.page.markup import Markup, join, table, tag
-from innerloop.evaluate.page.numerals import decimal, shorten
+from innerloop.evaluate.page.numerals import decimals_of, shorten
 from innerloop.evaluate.page.record import Evaluation, Interval, interval
 from innerloop.evaluate.page.summary import unit_word
 
@@ -33,8 +33,7 @@ def measures(evaluation: Evaluation) -> Markup | None:
             rows.append((name, {key: value for key, m in found.items() if (value := _trial(m))}))
     like = {name: [row[name] for _, row in rows if name in row] for name in ours}
     cells = [
-        [shorten(said, 40), *(decimal(row[name], like[name], reach=True) if name in row else "–" for name in ours)]
-        for said, row in rows
+        [shorten(said, 40), *(_shown(row[name], like[name]) if name in row else "–" for name in ours)] for said, row in rows
     ]
     heads = [_head(name, measure) for name, measure in ours.items()]
     note = "After the last gradient step" if gradient else f"Mean over all {word}s of a trial"
@@ -62,6 +61,13 @@ def _at(found: dict[str, dict[str, Any]], i: int) -> dict[str, Interval]:
     """The first or last point of each measure's curve."""
     curves = {name: m["curve"] for name, m in found.items() if isinstance(m.get("curve"), list) and m["curve"]}
     return {name: value for name, curve in curves.items() if (value := interval(curve[i]))}
+
+
+def _shown(value: Interval, like: list[Interval]) -> str:
+    """As many decimals in all of a column: a share of a millionth is none."""
+    digits = decimals_of(like)
+    mean, *ends = (f"{x:,.{digits}f}".replace("-", "\u2212") for x in value if x is not None)
+    return f"{mean} ({ends[0]} to {ends[1]})" if ends else mean
 
 
 def _head(name: str, measure: dict[str, Any]) -> str:
