@@ -100,7 +100,8 @@ def family(name: str, **params: Any) -> Family:
     """The family of this name.
 
     Args:
-        name: one of `names()`, with numbers in place of {K} and {N}, a word in place of <task>; "shown:NAME" is the family with its task shown;
+        name: one of `names()`, with numbers in place of {K} and {N}, a word in place of <task>; "shown:NAME" is the family with
+            its task shown;
             "env:package.module:make?…" is a Gymnasium environment of one's own and what varies (`tasks/own.py`);
             "package.module:make" is a family of one's own, which bears just that name, so that a run finds it again.
         params: further fields of the family.

@@ -99,8 +99,8 @@ class Arm:
 
 
 class Reach(Arm):
-    """`reach-v3` with rewards v2 in a third of the time: the same calls of MuJoCo and the same numbers, without what the package
-    computes beside them. An episode's start is computed once for each task and process."""
+    """`reach-v3` with rewards v2 in a third of the time: the same calls of MuJoCo and the same numbers, without what the
+    package computes beside them. An episode's start is computed once for each task and process."""
 
     _starts: dict[bytes, tuple[np.ndarray, np.ndarray, np.ndarray, float]] = {}
 

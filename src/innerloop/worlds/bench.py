@@ -174,7 +174,9 @@ class Bench:
                 try:
                     obs, reward, terminated, truncated, info = envs[i].step(actions[j])
                     for m, name in told:
-                        slots.told[i, m] = number(info[name])
+                        if name not in info:
+                            raise Misfit(f"info has no number {name!r}")
+                        slots.told[i, m] = number(info[name], name)
                     if single is not None and type(obs) is np.ndarray and obs.shape == shape and obs.dtype.kind == "f":
                         single[i] = obs
                     else:
