@@ -134,12 +134,9 @@ def test_the_table_shows_them():
 
 
 def test_the_protocol_is_told_wherever_the_measures_are():
-    result, console = (
-        evaluation(protocol={"rewards": "v2", "steps in an episode": "500"}),
-        Console(width=80, file=io.StringIO()),
-    )
-    show(result, console)
-    assert "Protocol: rewards v2, steps in an episode 500." in console.file.getvalue()
+    result, said = evaluation(protocol={"rewards": "v2", "steps in an episode": "500"}), io.StringIO()
+    show(result, Console(width=80, file=said))
+    assert "Protocol: rewards v2, steps in an episode 500." in said.getvalue()
     assert "Protocol: rewards v2, steps in an episode 500." in page(result)
 
 

@@ -130,7 +130,7 @@ class Family(ABC):
 
     @property
     def protocol(self) -> dict[str, str]:
-        """What a figure of this family must not be told without, {name: value}: versions, lengths, variants. Default: nothing."""
+        """What no figure of this family should be told without, {name: value}: versions, lengths. Default: nothing."""
         return {}
 
     def split(self, name: str) -> Self:
