@@ -241,6 +241,11 @@ class Inner(eqx.Module, Generic[Meta, Fast]):
     def check(self) -> None:
         """ValueError, naming what is accepted, where a setting is not. Called before anything compiles."""
 
+    @property
+    def sighted(self) -> bool:
+        """Whether its nets can encode images by convolutions. Default: False, and recipes refuse observations with images."""
+        return False
+
     def absorb(self, meta: Meta, lives: Lifetime) -> Meta:
         """Statistics of a batch of lives [B, ...] that meta carries without a gradient (normalisers). Outers call it
         last in `update`. Default: unchanged."""

@@ -43,12 +43,19 @@ _ENTRIES = (
     _Entry("hidden-pendulum-beyond[-n{N}]", "hidden-pendulum-beyond", "hidden_physics", "HiddenPendulumBeyond"),
     _Entry("market-making[-n{N}]", "market-making", "market", "MarketMaking"),
     _Entry("market-making-beyond[-n{N}]", "market-making-beyond", "market", "MarketMakingBeyond"),
+    _Entry("highway[-n{N}]", "highway", "highway", "Highway"),
+    _Entry("highway-beyond[-n{N}]", "highway-beyond", "highway", "HighwayBeyond"),
+    _Entry("highway-env[-n{N}]", "highway-env", "highway", "HighwayEnv"),
+    _Entry("highway-env-beyond[-n{N}]", "highway-env-beyond", "highway", "HighwayEnvBeyond"),
     _Entry("insulin-dosing[-n{N}]", "insulin-dosing", "insulin_dosing", "InsulinDosing"),
     _Entry("insulin-dosing-unannounced[-n{N}]", "insulin-dosing-unannounced", "insulin_dosing", "InsulinDosingUnannounced"),
     _Entry("xland-trivial[-n{N}]", "xland-trivial", "xland", "XLandTrivial"),
     _Entry("xland-small[-n{N}]", "xland-small", "xland", "XLandSmall"),
     _Entry("xland-medium[-n{N}]", "xland-medium", "xland", "XLandMedium"),
     _Entry("xland-high[-n{N}]", "xland-high", "xland", "XLandHigh"),
+    _Entry("atari-<game>-buttons[-k{K}][-t{T}][-n{N}]", "atari-space-invaders-buttons", "atari", "AtariButtons"),
+    _Entry("atari-<game>[-k{K}][-t{T}][-n{N}]", "atari-space-invaders", "atari", "Atari"),
+    _Entry("procgen-<game>[-t{T}][-n{N}]", "procgen-coinrun", "procgen", "Procgen"),
     _Entry("ml1-<task>[-r{R}][-t{T}][-n{N}]", "ml1-reach", "meta_world", "ML1"),
     _Entry("ml{K}[-r{R}][-t{T}][-n{N}]", "ml10", "meta_world", "ML"),
     _Entry("point-goal", "point-goal", "point_goal", "PointGoal"),
@@ -100,8 +107,8 @@ def family(name: str, **params: Any) -> Family:
     """The family of this name.
 
     Args:
-        name: one of `names()`, with numbers in place of {K} and {N}, a word in place of <task>; "shown:NAME" is the family with
-            its task shown;
+        name: one of `names()`, with numbers in place of {K} and {N}, a word in place of <game>; "shown:NAME" is the family
+            with its task shown;
             "env:package.module:make?…" is a Gymnasium environment of one's own and what varies (`tasks/own.py`);
             "package.module:make" is a family of one's own, which bears just that name, so that a run finds it again.
         params: further fields of the family.

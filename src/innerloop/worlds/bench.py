@@ -162,7 +162,8 @@ class Bench:
         obs_out, final_out, leaves = slots.obs, slots.final, slots.layout.obs
         pairs = list(zip(leaves, obs_out, strict=True))
         single = obs_out[0] if len(leaves) == 1 and not leaves[0].path and not leaves[0].discrete else None
-        shape, told = leaves[0].shape, list(enumerate(slots.layout.told))
+        shape, kinds = leaves[0].shape, "B" if leaves[0].real == "uint8" else "efdg"  # numpy's characters of types
+        told = list(enumerate(slots.layout.told))
         slots.status[mine] = FINE
         beat[2] = STEP
         with np.errstate(all="ignore"):
@@ -177,7 +178,7 @@ class Bench:
                         if name not in info:
                             raise Misfit(f"info has no number {name!r}")
                         slots.told[i, m] = number(info[name], name)
-                    if single is not None and type(obs) is np.ndarray and obs.shape == shape and obs.dtype.kind == "f":
+                    if single is not None and type(obs) is np.ndarray and obs.shape == shape and obs.dtype.char in kinds:
                         single[i] = obs
                     else:
                         for leaf, out in pairs:

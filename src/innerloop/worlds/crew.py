@@ -31,7 +31,7 @@ def leaves(space: Any, path: tuple[Any, ...] = ()) -> list[Leaf]:
     if isinstance(space, Discrete):
         return [Leaf(path, (), True, 0, space.n - 1)]
     if isinstance(space, Box):
-        return [Leaf(path, tuple(space.shape), False, space.low, space.high)]
+        return [Leaf(path, tuple(space.shape), False, space.low, space.high, space.dtype)]
     names = sorted(space) if isinstance(space, dict) else range(len(space))
     return [leaf for name in names for leaf in leaves(space[name], (*path, name))]
 
@@ -262,7 +262,7 @@ class CrewWorld(ABC):
             self._now = now._replace(**fields, arrived=[put(*x) for x in zip(now.obs, now.arrived, strict=True)], born=over)
 
     def _kept(self, obs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Leaves in the types that lives have: float32 and int32."""
+        """Leaves in the types that lives have: float32, uint8 and int32."""
         return [o.astype(np.int32) if leaf.discrete else o for leaf, o in zip(self._leaves, obs, strict=True)]
 
     def _restart(self, lot: Lot, record: Record, row: int) -> None:
