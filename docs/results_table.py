@@ -261,7 +261,31 @@ def serving(measured: dict[str, Any]) -> str:
     return _table(lines) + "".join(told)
 
 
-_FROM_BENCHMARKS = {"disco": disco, "serving": serving}  # the word between the markers, and the name of the results
+def manipulation(measured: dict[str, Any]) -> str:
+    """The Markdown of what `benchmarks/manipulation.py` measured."""
+    if not measured:
+        return _NONE["en"] + "\n"
+    rows, whole = measured["cpu_us"], measured["rl2 on ml10"]
+    cell = lambda x: "–" if x is None else f"{x:,.0f}"  # noqa: E731
+    lines = [["CPU µs", "a step", "a reset"]]
+    lines += [[name, cell(row["step"]), cell(row.get("reset"))] for name, row in rows.items()]
+    told = f"\n<sub>metaworld {measured['versions']['metaworld']}, mujoco {measured['versions']['mujoco']}; "
+    told += "written from `benchmarks/results/manipulation.json` by `python docs/results_table.py`.</sub>\n"
+    if whole:
+        living, learning = (whole["cpu_us_per_step"][name] for name in ("living", "learning"))
+        hours = ", ".join(f"{value:,.0f} for {count}" for count, value in whole["cpu_hours"].items())
+        told += (
+            f"\nRL² on `ml10` by its preset: {living:,.0f} CPU µs a step to live and {learning:,.0f} to learn, which comes to "
+            f"these CPU-hours for so many environment steps: {hours}.\n"
+        )
+    return _table(lines) + told
+
+
+_FROM_BENCHMARKS = {
+    "disco": disco,
+    "serving": serving,
+    "manipulation": manipulation,
+}  # the word between the markers, and the name of the results
 
 
 def filled(text: str, found: list[dict[str, Any]]) -> str:

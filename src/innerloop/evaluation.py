@@ -128,6 +128,7 @@ def evaluate(
         "incomplete": int(sum(np.sum(~np.all(np.isfinite(found.returns), axis=1)) for found in per_seed)),
         "interaction": _interaction(recipe, family),
         **_measures(measures, family, recipe.unit),
+        **({"protocol": family.protocol} if family.protocol else {}),
     }
     if on is not None:
         result["trained_on"] = recipe.family

@@ -25,7 +25,13 @@ from innerloop.shelf import put
 
 try:
     from huggingface_hub import EvalResult, HfApi, ModelCardData
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )  # fmt: skip
     from huggingface_hub.utils import validate_repo_id
 except ImportError:
     raise ConfigError("runs on the Hugging Face Hub need the package huggingface_hub: pip install 'innerloop[hub]'") from None
@@ -145,6 +151,8 @@ class _asking:
                 f"there is no {self.repo} on the Hub, or it is private and no token that may read it is set (`hf auth login`, "
                 "HF_TOKEN)."
             ) from error
+        if isinstance(error, LocalEntryNotFoundError):
+            raise OSError(f"the Hub did not answer: {error}") from error
         if isinstance(error, EntryNotFoundError):
             raise FolderError(f"{self.repo}: {error}") from error
         if isinstance(error, HfHubHTTPError):

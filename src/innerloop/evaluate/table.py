@@ -85,6 +85,9 @@ def show(result: dict[str, Any], console: Console | None = None) -> None:
         f"{result['interval']}.\nGain from first to last {unit}: {gain['mean']:.3g} [{gain['lo']:.3g}, {gain['hi']:.3g}].",
         markup=False,
     )
+    if "protocol" in result:
+        told = ", ".join(f"{name} {value}" for name, value in result["protocol"].items())
+        console.print(f"Protocol: {told}.", markup=False)
     if "score" in result:
         value, agreement = result["score"], result["agreement"]
         console.print(

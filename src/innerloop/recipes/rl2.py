@@ -58,10 +58,17 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
     },
     "probe": {"meta_batch": 256, "steps": 250_000, "inner": {"width": 32}, "outer": {"minibatches": 4}},
     "grid-navi": {"steps": 15_000_000},
+    # Every training place once an update. The paper has 10 episodes of 500 steps, and as many places.
+    "ml1": {"meta_batch": 40, "steps": 20_000_000, "inner": {"normalise": True}, "outer": {"minibatches": 8}},
+    "ml1-reach-t100": {"meta_batch": 40, "steps": 1_200_000, "inner": {"normalise": True}, "outer": {"minibatches": 8}},
+    # Two places of every class an update.
+    "ml10": {"meta_batch": 20, "steps": 400_000_000, "inner": {"normalise": True, "width": 256}, "outer": {"minibatches": 4}},
+    "ml45": {"meta_batch": 90, "steps": 400_000_000, "inner": {"normalise": True, "width": 256}, "outer": {"minibatches": 9}},
     # A collision ends an episode, and with the third of them the trial: else the next one would begin all the sooner.
     "highway": {
         "meta_batch": 64,
         "steps": 4_000_000,
+        "held_out": 200,
         "episodes": True,
         "inner": {"embed": 64, "normalise": True},
         "outer": {"lr": 1e-3, "minibatches": 4, "gae_lambda": 0.95, "entropy_weight": 0.02, "anneal_entropy": True},
@@ -110,6 +117,6 @@ def make(family: Family, steps: int | None = None) -> Recipe:
         steps=steps or chosen.get("steps", 10_000_000),
         unit=family.unit,
         evaluation=plan,
-        held_out=held_out(family),
+        held_out=chosen.get("held_out", held_out(family)),
         report_every=5,
     )

@@ -122,7 +122,7 @@ def versions() -> dict[str, str]:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             found[name] = "absent"
-    for name in ("ale-py", "envpool", "xminigrid"):  # extras whose games and rules may change
+    for name in ("ale-py", "envpool", "metaworld", "xminigrid"):  # extras whose games and rules may change
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found

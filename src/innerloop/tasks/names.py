@@ -56,6 +56,8 @@ _ENTRIES = (
     _Entry("atari-<game>-buttons[-k{K}][-t{T}][-n{N}]", "atari-space-invaders-buttons", "atari", "AtariButtons"),
     _Entry("atari-<game>[-k{K}][-t{T}][-n{N}]", "atari-space-invaders", "atari", "Atari"),
     _Entry("procgen-<game>[-t{T}][-n{N}]", "procgen-coinrun", "procgen", "Procgen"),
+    _Entry("ml1-<task>[-r{R}][-t{T}][-n{N}]", "ml1-reach", "meta_world", "ML1"),
+    _Entry("ml{K}[-r{R}][-t{T}][-n{N}]", "ml10", "meta_world", "ML"),
     _Entry("point-goal", "point-goal", "point_goal", "PointGoal"),
     _Entry("two-step[-n{N}]", "two-step", "two_step", "TwoStep"),
     _Entry("grid-navi", "grid-navi", "grid_navi", "GridNavi"),
@@ -105,8 +107,8 @@ def family(name: str, **params: Any) -> Family:
     """The family of this name.
 
     Args:
-        name: one of `names()`, with numbers in place of {K} and {N}, a game's name in place of <game>; "shown:NAME" is the
-            family with its task shown;
+        name: one of `names()`, with numbers in place of {K} and {N}, a word in place of <game>; "shown:NAME" is the family
+            with its task shown;
             "env:package.module:make?…" is a Gymnasium environment of one's own and what varies (`tasks/own.py`);
             "package.module:make" is a family of one's own, which bears just that name, so that a run finds it again.
         params: further fields of the family.

@@ -65,6 +65,14 @@ class Shown(Family):
         return self.base.tiny
 
     @property
+    def told(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.base.told
+
+    @property
+    def protocol(self) -> dict[str, str]:
+        return self.base.protocol
+
+    @property
     def native(self) -> Any:
         robot = self.base.native
         return None if robot is None else replace(robot, shown=True)

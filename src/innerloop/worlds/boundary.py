@@ -66,16 +66,16 @@ def flag(value: Any, name: str) -> bool:
     raise Misfit(f"{name} is {value!r:.60}, expected a bool")
 
 
-def number(value: Any) -> float:
+def number(value: Any, name: str = "reward") -> float:
     """`value` as one real number; Misfit otherwise."""
     if type(value) is float:
         return value
     try:
         array = np.asarray(value)
     except ValueError:
-        raise Misfit(f"reward is {value!r:.60}, expected a number") from None
+        raise Misfit(f"{name} is {value!r:.60}, expected a number") from None
     if array.shape != () or array.dtype.kind not in "fiub":
-        raise Misfit(f"reward is {value!r:.60}, expected a number")
+        raise Misfit(f"{name} is {value!r:.60}, expected a number")
     return float(array)
 
 

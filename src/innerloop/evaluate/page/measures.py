@@ -74,7 +74,10 @@ def _shown_as(
     heads = [_head(name, measure) for name, measure in ours.items()]
     gradient = evaluation.unit == "gradient step"
     note = "After the last gradient step" if gradient else f"Mean over all {unit_word(evaluation)}s of a trial"
-    return Shown(["", *heads], cells, f"{note}, with 95\u00a0% intervals where they are known.")
+    protocol = evaluation.facts.get("protocol")
+    told = ", ".join(f"{name} {value}" for name, value in protocol.items()) if isinstance(protocol, dict) else ""
+    said = f" Protocol: {shorten(told, 400)}." if told else ""
+    return Shown(["", *heads], cells, f"{note}, with 95\u00a0% intervals where they are known.{said}")
 
 
 def _measures(value: object) -> dict[str, dict[str, Any]]:
