@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from innerloop.run.settings import flat
+
 if TYPE_CHECKING:
     from innerloop.run.config import Recipe
     from innerloop.tasks.family import Family
@@ -106,15 +108,6 @@ def command(request: Mapping[str, Any], seed: int, out: Path) -> list[str]:
     """What to type for a request of one seed, into `out`."""
     words = ["innerloop", "train", request["recipe"], "--tasks", request["tasks"], "--seed", str(seed)]
     words += ["--steps", str(request["steps"])] if request["steps"] is not None else []
-    for name, value in [*_flat(request["file"]), *request["settings"].items()]:
+    for name, value in [*flat(request["file"]), *request["settings"].items()]:
         words += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
     return [*words, "--out", str(out)]
-
-
-def _flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """{"outer": {"lr": 1}} → ("outer.lr", 1)"""
-    for name, value in nested.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
