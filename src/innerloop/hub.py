@@ -26,7 +26,11 @@ from innerloop.shelf import put
 try:
     from huggingface_hub import EvalResult, HfApi, ModelCardData
     from huggingface_hub.errors import (
-        EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError,
+        EntryNotFoundError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
     )  # fmt: skip
     from huggingface_hub.utils import validate_repo_id
 except ImportError:
