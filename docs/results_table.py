@@ -2,8 +2,10 @@
 
 Not a measurement: a card says what `innerloop evaluate` found. Between `<!-- zoo WORDS -->` and `<!-- /zoo -->` everything
 is replaced; WORDS may name a recipe (`rl2`) and a language (`zh`). Between `<!-- steps WORDS -->` and `<!-- /steps -->` stand
-the returns after each gradient step, and between `<!-- memories -->` and `<!-- /memories -->` what `benchmarks/memories.py`
-measured. `--check` changes nothing and fails where a page is stale.
+the returns after each gradient step, between `<!-- cards -->` and `<!-- /cards -->` every card, and between
+`<!-- memories -->` and `<!-- /memories -->` what `benchmarks/memories.py` measured. Between `<!-- measures FAMILY -->` and
+`<!-- /measures -->` stands what a family is judged by beside the return. `--check` changes nothing and fails where a page is
+stale.
 """
 
 from __future__ import annotations
@@ -15,10 +17,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from innerloop.catalogue import figure as plain, told
+
 ROOT = Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(r"(<!-- zoo ?([a-z0-9 -]*?) ?-->\n).*?(<!-- /zoo -->)", re.DOTALL)
 _STEPS = re.compile(r"(<!-- steps ?([a-z0-9 -]*?) ?-->\n).*?(<!-- /steps -->)", re.DOTALL)
+_CARDS = re.compile(r"(<!-- cards -->\n).*?(<!-- /cards -->)", re.DOTALL)
 _MEMORIES = re.compile(r"(<!-- memories -->\n).*?(<!-- /memories -->)", re.DOTALL)
+_MINUS = re.compile(r"(?<![\w-])-(?=\d)")
+_MEASURES = re.compile(r"(<!-- measures ([a-z0-9-]+) -->\n).*?(<!-- /measures -->)", re.DOTALL)
 _MEASURED = ROOT / "benchmarks" / "results" / "memories.json"
 _HEADS = {
     "en": ("zoo entry", "first → last", "result [95 % interval]", "oracle", "test tasks", "seeds", "train steps", "CPU min"),
@@ -98,6 +105,29 @@ def steps(found: list[dict[str, Any]], words: list[str]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
 
 
+def beside(entry: Path) -> str:
+    """What the baselines came to, by their names."""
+    path = entry / "evaluation.json"
+    found = json.loads(path.read_text("utf-8")).get("baselines", {}) if path.is_file() else {}
+    return ", ".join(f"{name} {plain(b['total']['mean'])}" for name, b in found.items() if b.get("total"))
+
+
+def sections(found: list[dict[str, Any]], shelf: Path) -> str:
+    """The Markdown of every card: a heading and a list."""
+    parts = []
+    for card in found:
+        page = ROOT / "docs" / "recipes" / f"{card['recipe']}.md"
+        method = f"[`{card['recipe']}`](recipes/{page.name})" if page.is_file() else f"`{card['recipe']}`"
+        lines = [f"### {card['name']}", "", f"{method} on `{card['family']}`: `innerloop adapt zoo:{card['name']}`", ""]
+        for name, value in told(card)[3:]:
+            code = name in ("trained by", "began with", "digest")
+            lines.append(f"- {name}: `{value}`" if code else f"- {name}: {_MINUS.sub('−', value)}")
+            if name == "measured on" and (known := beside(shelf / card["name"])):
+                lines.append(f"- beside it: {_MINUS.sub('−', known)}")
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts) or _NONE["en"] + "\n"
+
+
 def memories(measured: dict[str, Any]) -> str:
     """The Markdown of what each memory costs and learns: a row for each measurement, a column for each memory."""
 
@@ -129,10 +159,144 @@ def memories(measured: dict[str, Any]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n" if lines else _NONE["en"] + "\n"
 
 
+def measures(family: str) -> str:
+    """The Markdown of a family's measures: a row for every method in the zoo, as it begins and ends in a new task, and for what
+    stands beside them."""
+    rows: dict[str, list[str]] = {}
+    head: list[str] = []
+    for path in sorted((ROOT / "zoo").glob("*/evaluation*.json")):
+        found = json.loads(path.read_text("utf-8"))
+        if found["family"] != family or not found.get("measures"):
+            continue
+        told = found["measures"]
+        word = found["unit"]
+        head = ["over a trial", "return of an episode" if word == "episode" else "return", *map(_named, told.items())]
+        run = f"**{found['recipe']}**"
+        units = len(found["curve"]) if word == "episode" else 1
+        rows[run] = [_spread(_shared(found["total"], units)), *(_spread(m["trial"]) for m in told.values())]
+        for end, i in ((f"{run}, first {word}", 0), (f"{run}, last {word}", -1)):
+            rows[end] = [_spread(found["curve"][i]), *(_spread(m["curve"][i]) for m in told.values())]
+        for name, beside in found["baselines"].items():
+            if beside.get("measures"):
+                known = name not in ("no adaptation", "from scratch", "random")
+                row = [_spread(_shared(beside["total"], units)), *(_spread(beside["measures"][m]["trial"]) for m in told)]
+                rows.setdefault(name if known else f"{name} ({found['recipe']})", row)
+    if not rows:
+        return _NONE["en"] + "\n"
+    return _table([head, *([name, *cells] for name, cells in rows.items())])
+
+
+def _named(measure: tuple[str, dict[str, Any]]) -> str:
+    name, about = measure
+    return f"{name}, {about['unit']}" if about["unit"] else name
+
+
+def _shared(total: dict[str, float], units: int) -> dict[str, float]:
+    return {name: value / units for name, value in total.items()}
+
+
+def _spread(point: dict[str, float]) -> str:
+    return f"{_figure(point['mean'])} ± {_figure((point['hi'] - point['lo']) / 2)}"
+
+
+def _measured(name: str) -> dict[str, Any]:
+    """What a benchmark wrote; empty where it has not been run."""
+    path = ROOT / "benchmarks" / "results" / f"{name}.json"
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+def _table(lines: list[list[str]]) -> str:
+    head = [lines[0], ["---", *["---:"] * (len(lines[0]) - 1)], *lines[1:]]
+    return "\n".join("| " + " | ".join(row) + " |" for row in head) + "\n"
+
+
+def _interval(x: dict[str, float]) -> str:
+    return f"{_figure(x['mean'])} [{_figure(x['lo'])}, {_figure(x['hi'])}]"
+
+
+def disco(measured: dict[str, Any]) -> str:
+    """The Markdown of what `benchmarks/disco.py` measured."""
+    if not measured:
+        return _NONE["en"] + "\n"
+    lines = [["return of an episode in the last fifth of life", measured["rule"], "PPO", "difference"]]
+    for family, row in measured["families"].items():
+        ends = (row["rule"]["at the end"], row["ppo"]["at the end"], row["difference at the end"])
+        lines.append([f"`{family}`", *map(_interval, ends)])
+    about = f"{measured['tasks']} test tasks, the same for both; lives of {measured['steps']:,} steps"
+    return (
+        _table(lines)
+        + f"\n<sub>{about}; written from `benchmarks/results/disco.json` by `python docs/results_table.py`.</sub>\n"
+    )
+
+
+def serving(measured: dict[str, Any]) -> str:
+    """The Markdown of what `benchmarks/serving.py` measured."""
+    if not measured:
+        return _NONE["en"] + "\n"
+    lines = [
+        [
+            "run",
+            "sessions",
+            "steps a second",
+            "p50 ms",
+            "p99 ms",
+            "server's CPU ms a step",
+            "without a server: one, eight together",
+        ]
+    ]
+    told = []
+    for run, found in measured["runs"].items():
+        bare = found["CPU ms per step without a server"]
+        for size, row in ((size, row) for size, row in found.items() if size.isdigit()):
+            cells = [f"{row[x]:,.2f}" for x in ("steps per second", "p50 ms", "p99 ms", "server's CPU ms per step")]
+            lines.append([f"`{run}`", size, *cells, f"{bare['one agent']:.2f}, {bare['eight together']:.2f}"])
+        if hostile := found.get("hostile"):
+            answers = ", ".join(f"{count:,} × {status}" for status, count in hostile["answers"].items())
+            kept = "unchanged" if hostile["good session unchanged"] else "CHANGED"
+            told.append(
+                f"\n`{run}`: {hostile['requests']:,} hostile requests, answered {answers}; the good session "
+                f"beside them {kept}; the server's memory {hostile['MiB before']:.0f} MiB before and "
+                f"{hostile['MiB after']:.0f} after.\n"
+            )
+    return _table(lines) + "".join(told)
+
+
+def manipulation(measured: dict[str, Any]) -> str:
+    """The Markdown of what `benchmarks/manipulation.py` measured."""
+    if not measured:
+        return _NONE["en"] + "\n"
+    rows, whole = measured["cpu_us"], measured["rl2 on ml10"]
+    cell = lambda x: "–" if x is None else f"{x:,.0f}"  # noqa: E731
+    lines = [["CPU µs", "a step", "a reset"]]
+    lines += [[name, cell(row["step"]), cell(row.get("reset"))] for name, row in rows.items()]
+    told = f"\n<sub>metaworld {measured['versions']['metaworld']}, mujoco {measured['versions']['mujoco']}; "
+    told += "written from `benchmarks/results/manipulation.json` by `python docs/results_table.py`.</sub>\n"
+    if whole:
+        living, learning = (whole["cpu_us_per_step"][name] for name in ("living", "learning"))
+        hours = ", ".join(f"{value:,.0f} for {count}" for count, value in whole["cpu_hours"].items())
+        told += (
+            f"\nRL² on `ml10` by its preset: {living:,.0f} CPU µs a step to live and {learning:,.0f} to learn, which comes to "
+            f"these CPU-hours for so many environment steps: {hours}.\n"
+        )
+    return _table(lines) + told
+
+
+_FROM_BENCHMARKS = {
+    "disco": disco,
+    "serving": serving,
+    "manipulation": manipulation,
+}  # the word between the markers, and the name of the results
+
+
 def filled(text: str, found: list[dict[str, Any]]) -> str:
     """The page with its tables as the cards have them."""
     measured = json.loads(_MEASURED.read_text("utf-8")) if _MEASURED.is_file() else {}
     text = _MEMORIES.sub(lambda m: m[1] + memories(measured) + m[2], text)
+    text = _CARDS.sub(lambda m: m[1] + sections(found, ROOT / "zoo") + m[2], text)
+    text = _MEASURES.sub(lambda m: m[1] + measures(m[2]) + m[3], text)
+    for word, made in _FROM_BENCHMARKS.items():
+        block = re.compile(rf"(<!-- {word} -->\n).*?(<!-- /{word} -->)", re.DOTALL)
+        text = block.sub(lambda m, word=word, made=made: m[1] + made(_measured(word)) + m[2], text)
     text = _STEPS.sub(lambda m: m[1] + steps(found, m[2].split()) + m[3], text)
     return _BLOCK.sub(lambda m: m[1] + table(found, m[2].split()) + m[3], text)
 

@@ -1,4 +1,4 @@
-"""What the command line does, from Python: train, resume, record, evaluate, report, digest, load, adapt.
+"""What the command line does, from Python: train, resume, record, evaluate, report, digest, load, adapt, export.
 
 Not the command line (`cli.py`): nothing here parses arguments or prints. Heavy imports happen inside the functions, after
 the run folder is on disk.
@@ -279,12 +279,85 @@ def load(path: str | Path, **options: Any) -> Agent:
     return make(path, **options)
 
 
-def report(paths: Sequence[str | Path], out: str | Path | None = None) -> Path:
-    """Write one self-contained HTML page about the runs; its path."""
-    from innerloop.evaluate.report import write_report
+def report(paths: Sequence[str | Path], out: str | Path | None = None, format: str | None = None) -> Path:
+    """Write one report about the runs, which are compared where they can be; its path.
+
+    Args:
+        paths: run folders, folders of seeds, or "zoo:NAME".
+        out: the file; None: report.FORMAT in the first folder, or here where that is the zoo's.
+        format: "html" (one self-contained page), "md", "svg" or "pdf" (figures for a paper: `innerloop[figure]`); None: as the
+            file's suffix says.
+
+    Raises:
+        ConfigError: an unknown format, nothing to draw, or the extra is missing. FolderError: there is no such run.
+    """
+    from innerloop.evaluate.figure import NoMatplotlib
+    from innerloop.evaluate.report import format_of, write_report
+    from innerloop.run.settings import ConfigError
 
     folders = [locate(p) for p in paths]
     try:
-        return write_report(folders, Path(out) if out else folders[0] / "report.html")
+        kind = format_of(Path(out) if out else None, format)
+        home = Path() if (folders[0] / "weights").is_dir() else folders[0]
+        return write_report(folders, Path(out) if out else home / f"report.{kind}", kind)
     except FileNotFoundError as error:
         raise FolderError(str(error)) from error
+    except (ValueError, NoMatplotlib) as error:
+        raise ConfigError(str(error)) from error
+
+
+def export(
+    run: str | Path,
+    out: str | Path,
+    *,
+    format: str = "onnx",
+    agents: int | None = 1,
+    streams: int = 1,
+    horizon: int | None = None,
+    verify: int = 0,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Write a run's adapting agent to the folder `out` as ONNX or as a TensorFlow SavedModel, to be run without JAX.
+
+    Args:
+        run: a run folder, a folder of seeds (its first), or "zoo:NAME".
+        format, agents, streams, horizon: see `innerloop.deploy.export.export`.
+        verify: compare with the original over so many whole trials in held-out tasks; kept in OUT/verified.json.
+        seed: which trials.
+
+    Returns:
+        {"path", "files": {name: bytes}, "verified": see `innerloop.deploy.fidelity.compare`, or None}.
+
+    Raises:
+        ConfigError: the method cannot be exported so, with the reason; the extra is missing; `out` is not empty. FolderError:
+        there is no such run.
+    """
+    from innerloop.run.folder import write_json
+    from innerloop.run.settings import ConfigError
+
+    path = locate(run)
+    from innerloop.deploy.export import export as write
+    from innerloop.deploy.fidelity import compare
+    from innerloop.deploy.loading import one
+    from innerloop.deploy.portable import portable
+    from innerloop.loading import load as load_run
+    from innerloop.worlds import world_of
+
+    recipe, family, meta, found = load_run(one(path))
+    inner = recipe.inner.with_plan(recipe.evaluation)
+    card = {"run": str(run), "method": recipe.name, "family": family.name, "checkpoint": found}
+    try:
+        folder = write(inner, meta, out, format=format, agents=agents, streams=streams, horizon=horizon, card=card)
+    except (ValueError, ImportError, FileExistsError) as error:
+        raise ConfigError(f"{run} is not exported: {error}") from error
+    verified = None
+    if verify:
+        with ExitStack() as stack:
+            tasks = family.split("test")
+            world = world_of(tasks)
+            stack.callback(world.close)
+            made = portable(inner, meta, streams=streams, horizon=horizon)
+            verified = compare(folder, made, meta, tasks, world, trials=verify, seed=seed)
+        write_json(folder / "verified.json", verified)
+    files = {p.relative_to(folder).as_posix(): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {"path": str(folder), "files": files, "verified": verified}

@@ -51,6 +51,10 @@ def _count(text: str) -> int:
     return int(number)
 
 
+def _agents(text: str) -> int | None:
+    return None if text == "any" else _count(text)
+
+
 def _steps(text: str) -> int:
     return 0 if text == "0" else _count(text)
 
@@ -153,6 +157,17 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--horizon", type=_count, metavar="STEPS", help="of your episodes at most, where not the run's")
     serve.add_argument("--state", type=Path, metavar="DIR", help="where saved sessions lie (default: a folder in served/)")
 
+    demo = verbs.add_parser(
+        "demo",
+        help="a page on which agents of the zoo adapt, in your browser",
+        description="Export agents of the zoo, and open a page on which they adapt. Needs innerloop[export].",
+    )
+    demo.add_argument("--fetch", action="store_true", help="get onnxruntime-web (14 MB) by npm, once")
+    demo.add_argument("--runtime", type=Path, metavar="DIR", help="an unpacked onnxruntime-web, in place of --fetch")
+    demo.add_argument("--port", type=int, default=8090, help="0: any that is free (default: 8090)")
+    demo.add_argument("--build", type=Path, metavar="DIR", help="write the site to DIR, for any web server, and stop")
+    demo.add_argument("--no-browser", action="store_true", help="say where it is, open nothing")
+
     evaluate = verbs.add_parser("evaluate", help="adapt to held-out tasks and measure")
     evaluate.add_argument("run", help="a run folder, a folder of seeds, or zoo:NAME")
     evaluate.add_argument("--tasks", type=_count, help="held-out tasks to draw (default: 1000; 40 for simulators)")
@@ -186,9 +201,31 @@ def parser() -> argparse.ArgumentParser:
     record.add_argument("--split", choices=("train", "validation", "test"), default="train")
     record.add_argument("--seed", type=int, default=0, help="which tasks and chances (default: 0)")
 
-    report = verbs.add_parser("report", help="write one self-contained HTML page")
-    report.add_argument("runs", nargs="+", help="run folders or zoo:NAME")
+    report = verbs.add_parser(
+        "report",
+        help="one self-contained page about a run, or several compared",
+        description="Write a page about one run or several, which are compared where they can be; or Markdown, or a figure.",
+    )
+    report.add_argument("runs", nargs="+", help="run folders, folders of seeds, or zoo:NAME")
     report.add_argument("--out", type=Path, help="where (default: report.html in the first folder)")
+    report.add_argument(
+        "--format", choices=("html", "md", "svg", "pdf"), help="default: as --out ends; figures need innerloop[figure]"
+    )
+
+    export = verbs.add_parser(
+        "export",
+        help="write the adapting agent as ONNX or SavedModel, to run without JAX",
+        description="Write what an agent does in a life (begin, observe, decide, learn) as graphs, with a runner in numpy.",
+    )
+    export.add_argument("run", help="a run folder, a folder of seeds (its first), or zoo:NAME")
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    export.add_argument("--format", choices=("onnx", "savedmodel"), default="onnx", help="(default: onnx)")
+    export.add_argument("--agents", type=_agents, default=1, metavar="N|any", help="independent agents in a call (default: 1)")
+    export.add_argument("--streams", type=_count, default=1, help="environments of one task that each acts in (default: 1)")
+    export.add_argument("--horizon", type=_count, help="steps in an episode at most, where that is not the run's")
+    export.add_argument("--verify", type=_count, default=0, metavar="N", help="compare with the original over N whole trials")
+    export.add_argument("--seed", type=int, default=0, help="which trials (default: 0)")
+    export.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
     send = verbs.add_parser("send", help="send what a tracking service has not taken of a run's log")
     send.add_argument("run", type=Path, help="a run folder, or a folder of seeds")
@@ -209,10 +246,15 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--config", type=Path, metavar="FILE")
     _own_environment(check)
 
-    shelf = verbs.add_parser("zoo", help="put a finished run's meta-parameters and recipe on the shelf")
-    shelf.add_argument("run", type=Path)
-    shelf.add_argument("--name", required=True, help="recipe-family, for example rl2-grid-navi")
-    shelf.add_argument("--to", type=Path, default=Path("zoo"), help="the shelf (default: ./zoo)")
+    shelf = verbs.add_parser(
+        "zoo",
+        help="the trained agents that are shipped; or put a finished run among them",
+        description="Without a run: every entry. With a NAME of one: its card. With a run and --name: put it on the shelf.",
+    )
+    shelf.add_argument("run", nargs="?", help="an entry's NAME or zoo:NAME; with --name a finished run's folder")
+    shelf.add_argument("--name", help="put the run on the shelf under recipe-family, for example rl2-grid-navi")
+    shelf.add_argument("--to", type=Path, help="the shelf it is put on (default: ./zoo)")
+    shelf.add_argument("--json", action="store_true", help="print the cards as JSON and nothing else")
 
     hub = verbs.add_parser("hub", help="upload and download runs, at the Hugging Face Hub. Needs innerloop[hub]")
     ways = hub.add_subparsers(dest="way", metavar="push|pull", required=True)
@@ -461,6 +503,23 @@ def _serve(args: argparse.Namespace) -> None:
         raise ConfigError(str(error)) from None
 
 
+def _demo(args: argparse.Namespace) -> None:
+    import webbrowser
+
+    from innerloop.deploy import demo
+
+    site = demo.build(args.build or demo.cache() / "demo", demo.runtime(args.runtime, fetch=args.fetch), print)
+    if args.build:
+        print(f"{site}  a folder for any web server; it must be served, not opened as a file")
+        return
+    with demo.server(site, args.port) as server:
+        at = f"http://127.0.0.1:{server.server_address[1]}/"
+        print(f"{at}  Ctrl-C stops", flush=True)
+        if not args.no_browser:
+            webbrowser.open(at)
+        server.serve_forever()
+
+
 def _map(args: argparse.Namespace) -> None:
     from rich.console import Console
 
@@ -488,7 +547,26 @@ def _record(args: argparse.Namespace) -> None:
 def _report(args: argparse.Namespace) -> None:
     from innerloop import api
 
-    print(api.report(args.runs, args.out))
+    print(api.report(args.runs, args.out, args.format))
+
+
+def _export(args: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from innerloop import api
+
+    options = {name: getattr(args, name) for name in ("format", "agents", "streams", "horizon", "verify", "seed")}
+    with Console(stderr=True).status("exporting" + (" and comparing" if args.verify else "")):
+        made = api.export(args.run, args.out, **options)
+    if args.json:
+        print(json.dumps(made, allow_nan=False))
+        return
+    print(f"{made['path']}: {', '.join(made['files'])}")
+    if made["verified"]:
+        from innerloop.deploy.fidelity import said
+
+        print(said(made["verified"]))
+    print(f"next: cd {made['path']} && python -c 'from run_agent import Agent; print(Agent().begin().state.keys())'")
 
 
 def _send(args: argparse.Namespace) -> None:
@@ -566,10 +644,26 @@ def _check(args: argparse.Namespace) -> int:
 
 def _zoo(args: argparse.Namespace) -> None:
     from innerloop.run.settings import ConfigError
+
+    if not args.name:
+        if args.to:
+            raise ConfigError("--to is about putting a run on a shelf; give the run's folder and --name too.")
+        from innerloop import catalogue
+
+        found = catalogue.card(args.run) if args.run else catalogue.cards()
+        if args.json:
+            print(json.dumps(found, allow_nan=False))
+        elif isinstance(found, dict):
+            catalogue.show(found)
+        else:
+            catalogue.listed(found)
+        return
+    if not args.run or args.json:
+        raise ConfigError("--name puts a run on the shelf: give the run's folder, and no --json.")
     from innerloop.shelf import put
 
     try:
-        print(put(args.run, args.name, args.to))
+        print(put(Path(args.run), args.name, args.to or Path("zoo")))
     except ValueError as error:
         raise ConfigError(str(error)) from error
 

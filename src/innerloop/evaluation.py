@@ -14,7 +14,8 @@ import numpy as np
 from innerloop import registry
 from innerloop.core import Inner
 from innerloop.evaluate import oracles
-from innerloop.evaluate.adaptation import Evaluator, totals
+from innerloop.evaluate.adaptation import Evaluator, Found, of_trial, totals
+from innerloop.evaluate.outcomes import outcomes
 from innerloop.evaluate.population import Rivals, rivals, score
 from innerloop.evaluate.statistics import Interval, over_seeds, over_tasks
 from innerloop.evaluate.trials import tell
@@ -56,15 +57,17 @@ def evaluate(
         "total": {"mean", "lo", "hi"}, "gain" (first to last unit, paired), "gap": at each
         episode the share of the way from no adaptation to the oracle, or None, "baselines": {name: {"curve", "total"}},
         "oracle": {"name", "total"} or None, "seeds", "interval", "tiny", "incomplete", "interaction": environment steps that
-        one unit of experience takes in a task}, of a population "score" (total − single best) / (best of population − single
-        best) and "agreement" of its predictions with what members earn, and for gradient steps "deterministic": {"curve",
-        "total"}, the same agents
-        by the mode of their actions. Also written to evaluation.json in a run's folder, with a table of
-        some tasks and, where tasks are places or the inner has a belief, a few trials step by step.
+        one unit of experience takes in a task}, of families with measures "measures": {name: {"unit", "per", "curve", "trial"}}
+        here and in every baseline, of a population "score" (total − single best) / (best of population − single best) and
+        "agreement" of its predictions with what members earn, and for gradient steps "deterministic": {"curve", "total"}, the
+        same agents by the mode of their actions. Also written to evaluation.json in a run's folder, with a table of
+        some tasks, the outcomes of each training task by task ("scores"), and, where tasks are places or the inner has a
+        belief, a few trials step by step.
     """
     folder = locate(path)
     runs = [folder] if (folder / "weights").is_dir() else [run.path for run in members(folder)]
-    per_seed, by_mode, table, seeds, beside_it = [], [], [], [], []
+    per_seed, by_mode, table, seeds, beside_it = list[Found](), list[Found](), [], [], []
+    scores: list[dict[str, Any]] = []
     shared: dict[str, Any] = {}
     for number, one in enumerate(runs):
         recipe, family, meta, digest = load(one)
@@ -76,16 +79,17 @@ def evaluate(
         try:
             inner = recipe.inner.with_plan(recipe.evaluation)
             key = jax.random.fold_in(jax.random.key(seed), number)
-            returns, drawn = Evaluator(inner, family, world, recipe.unit, stochastic=not deterministic)(meta, count, key)
-            per_seed.append(returns)
+            found, drawn = Evaluator(inner, family, world, recipe.unit, stochastic=not deterministic).find(meta, count, key)
+            per_seed.append(found)
             if recipe.unit == "gradient step" and not deterministic:
-                by_mode.append(Evaluator(inner, family, world, recipe.unit, stochastic=False)(meta, count, key)[0])
+                by_mode.append(Evaluator(inner, family, world, recipe.unit, stochastic=False).find(meta, count, key)[0])
             seeds.append(read_json(one / "run.json")["seed"])
             if inner.population and baselines:
                 about_it = (family, world, recipe.unit, count, key, not deterministic)
                 beside_it.append(rivals(inner, meta, *about_it))
+            scores.append({"seed": seeds[-1], **outcomes(found.returns, drawn, recipe.unit)})
             if number == 0:
-                table = _table(returns, drawn)
+                table = _table(found.returns, drawn)
                 shared = {"recipe": recipe, "family": family, "count": count}
                 shared["trials"] = tell(inner, meta, family, world, recipe.unit, jax.random.fold_in(key, 999))
                 if baselines:
@@ -95,7 +99,7 @@ def evaluate(
         finally:
             world.close()
     recipe, family = shared["recipe"], shared["family"]
-    stacked = _whole(per_seed)
+    stacked, measures = _whole(per_seed)
     curve = _over(stacked)
     known = _known(family.name, recipe.unit, stacked.shape[2])
     beside = shared.get("baselines", {}) | known["baselines"]
@@ -121,8 +125,10 @@ def evaluate(
         "seeds": seeds,
         "interval": curve.over,
         "tiny": family.tiny,
-        "incomplete": int(sum(np.sum(~np.all(np.isfinite(r), axis=1)) for r in per_seed)),
+        "incomplete": int(sum(np.sum(~np.all(np.isfinite(found.returns), axis=1)) for found in per_seed)),
         "interaction": _interaction(recipe, family),
+        **_measures(measures, family, recipe.unit),
+        **({"protocol": family.protocol} if family.protocol else {}),
     }
     if on is not None:
         result["trained_on"] = recipe.family
@@ -131,10 +137,11 @@ def evaluate(
         result["score"] = score(total, single, np.stack([r.best for r in beside_it])).point()
         result["agreement"] = {name: float(np.mean([r.agreement[name] for r in beside_it])) for name in beside_it[0].agreement}
     if by_mode:
-        modes = _whole(by_mode)
-        result["deterministic"] = {"curve": _over(modes).curve(), "total": _total(modes, recipe.unit)}
+        modes, measures = _whole(by_mode)
+        judged = {"curve": _over(modes).curve(), "total": _total(modes, recipe.unit)}
+        result["deterministic"] = judged | _measures(measures, family, recipe.unit)
     kept = "evaluation.json" if on is None else f"evaluation-{on}.json"
-    _keep(folder / kept, result | {"per_task": table, "trials": shared["trials"]})
+    _keep(folder / kept, result | {"per_task": table, "scores": scores, "trials": shared["trials"]})
     return result
 
 
@@ -230,7 +237,15 @@ def _known(name: str, unit: str, units: int) -> dict[str, Any]:
 def _cut(found: dict[str, Any], units: int) -> dict[str, Any]:
     """The first of a trial's units. Their intervals are summed too, which is too wide unless all are exact."""
     curve = found["curve"][:units]
-    return {"curve": curve, "total": {name: sum(p[name] for p in curve) for name in ("mean", "lo", "hi")}}
+    cut = {"curve": curve, "total": {name: sum(p[name] for p in curve) for name in ("mean", "lo", "hi")}}
+    if "measures" not in found:
+        return cut
+    measures = {}
+    for name, measure in found["measures"].items():
+        curve = measure["curve"][:units]
+        trial = {name: sum(p[name] for p in curve) / units for name in ("mean", "lo", "hi")}
+        measures[name] = measure | {"curve": curve, "trial": trial}
+    return cut | {"measures": measures}
 
 
 def _repeated(found: dict[str, Any], units: int) -> dict[str, Any]:
@@ -253,10 +268,27 @@ def _gap(values: np.ndarray, unit: str, beside: dict[str, Any], oracle: dict[str
     return _over((values - low) / (np.array(best) - low)).curve()
 
 
-def _whole(per_seed: list[np.ndarray]) -> np.ndarray:
-    """The tasks that gave every unit's return, as many from each seed; [seeds, tasks, units]"""
-    whole = [r[np.all(np.isfinite(r), axis=1)] for r in per_seed]
-    return np.stack([r[: min(map(len, whole))] for r in whole])
+def _whole(per_seed: list[Found]) -> Found:
+    """The tasks that gave every unit's return, as many from each seed; leaves [seeds, tasks, units]"""
+    kept = [np.flatnonzero(np.all(np.isfinite(found.returns), axis=1)) for found in per_seed]
+    least = min(map(len, kept))
+    whole = [jax.tree.map(lambda x, rows=rows: x[rows[:least]], found) for rows, found in zip(kept, per_seed, strict=True)]
+    return jax.tree.map(lambda *x: np.stack(x), *whole)
+
+
+def _measures(found: dict[str, np.ndarray], family: Family, unit: str) -> dict[str, Any]:
+    """{"measures": {name: {"unit", "per", "curve", "trial"}}} of values [seeds, tasks, units]; {} where the family has none."""
+    if not found:
+        return {}
+    told = {
+        name: {
+            **measure._asdict(),
+            "curve": _over(found[name]).curve(),
+            "trial": _over(np.stack([of_trial(x, unit) for x in found[name]])).point(),
+        }
+        for name, measure in family.measures.items()
+    }
+    return {"measures": told}
 
 
 def _total(values: np.ndarray, unit: str) -> dict[str, float]:
@@ -306,6 +338,7 @@ def _measured(
 ) -> dict[str, Any]:
     used = meta if takes_meta else inner.init(key)
     count = min(about["tasks"], 2000)
-    returns, _ = Evaluator(inner, family, world, recipe.unit, stochastic=about["policy"])(used, count, key)
-    returns = returns[np.all(np.isfinite(returns), axis=1)]
-    return {"curve": over_tasks(returns).curve(), "total": over_tasks(totals(returns, recipe.unit)).point()}
+    found, _ = Evaluator(inner, family, world, recipe.unit, stochastic=about["policy"]).find(used, count, key)
+    returns, measures = _whole([found])
+    beside = {"curve": _over(returns).curve(), "total": _total(returns, recipe.unit)}
+    return beside | _measures(measures, family, recipe.unit)

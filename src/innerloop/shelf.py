@@ -14,7 +14,7 @@ from innerloop.run.folder import check_name, members, read_json, write_json
 
 _RESULT = (
     "split", "tasks", "seed", "unit", "interaction", "policy", "curve", "total", "gain", "first_gain", "deterministic", "seeds",
-    "interval", "oracle", "gap", "score", "agreement", "incomplete",
+    "interval", "oracle", "gap", "score", "agreement", "incomplete", "measures", "protocol",
 )  # fmt: skip
 
 
@@ -70,6 +70,8 @@ def put(run: Path, name: str, shelf: Path) -> Path:
     write_json(target / "run.json", records[0])
     write_json(target / "card.json", card)
     write_json(target / "evaluation.json", evaluation)
+    for elsewhere in sorted(Path(run).glob("evaluation-*.json")):  # of `--on`, in other families
+        write_json(target / elsewhere.name, read_json(elsewhere) | {"run": f"zoo:{name}"})
     if (Path(run) / "baselines.json").is_file() or (first / "baselines.json").is_file():
         write_json(target / "baselines.json", read_json(first / "baselines.json"))
     return target

@@ -164,15 +164,15 @@ def test_vmap_and_jit_are_the_loop(env):
     state, seen = env.reset(at(tasks, 2), keys[2])
     jax.tree.map(np.testing.assert_array_equal, (state, seen), at((states, obs), 2))
     alone = env.step(at(tasks, 2), state, acts[2], keys[2])
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), alone, at(together, 2))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), alone, at(together, 2))
 
 
 def test_an_episode_ends_at_its_horizon(env):
     tasks = some(env, 8)
     zeros = env.spaces.action.zeros((8,))
     _, lived, running = jax.jit(lambda key: rollout(env, tasks, lambda state, t: zeros, key))(jax.random.key(1))
-    if env.name.startswith(("projected-cartpole", "hidden-cartpole", "xland", "grid-world")):
-        return  # whose pole falls before, whose goal may be met by chance, and whose tasks have horizons of their own
+    if env.name.startswith(("projected-cartpole", "hidden-cartpole", "xland", "grid-world", "highway")):
+        return  # a pole falls before, a goal may be met by chance, tasks have horizons of their own, cars may collide
     assert jnp.all(lived)  # nothing else ends early under action 0: no goal lies on the origin
     assert bool(jnp.all(running)) == env.name.startswith("bandit")  # whose trial no episode ends
 
@@ -211,6 +211,10 @@ def test_definitions_by_the_papers():
         **{f"hidden-pendulum{end}": (200, 4, -1) for end in ("", "-beyond")},
         "market-making": (60, 4, -1),
         "market-making-beyond": (60, 4, -1),
+        "highway": (30, 3, -1),
+        "highway-beyond": (30, 3, -1),
+        "insulin-dosing": (96, 4, 30),
+        "insulin-dosing-unannounced": (96, 4, 30),
         "semi-circle-pearl": (20, 6, 100),
         "semi-circle-varibad": (100, 3, -1),
         "semi-circle-dense": (20, 3, -1),

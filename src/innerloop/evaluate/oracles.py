@@ -42,6 +42,8 @@ COMPUTED = (
     "semi-circle-dense",
     "market-making",
     "market-making-beyond",
+    "insulin-dosing",
+    "insulin-dosing-unannounced",
 )
 SHIPPED = (*COMPUTED, *TRAINED)
 _ROBOTS = {  # name: (episodes in a trial, value per episode)
@@ -51,6 +53,7 @@ _ROBOTS = {  # name: (episodes in a trial, value per episode)
     "semi-circle-dense": (3, robot_oracle.semi_circle_dense),
 }
 _MARKETS = ("market-making", "market-making-beyond")
+_INSULIN = ("insulin-dosing", "insulin-dosing-unannounced")
 _GRID_EPISODES = 4
 _CONSTANTS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)  # tried for tuned UCB1
 _EXACT_PULLS = 12  # up to here the Bayes-optimal value of a bandit takes seconds
@@ -82,6 +85,8 @@ def references(family_name: str, seed: int = 0, instances: int = INSTANCES) -> d
         found = _dark_room(family_name)
     elif family_name in _MARKETS:
         found = _market(family_name, min(instances, 100_000))
+    elif family_name in _INSULIN:
+        found = _insulin(family_name, seed, min(instances, 30_000))
     elif family_name in _ROBOTS:
         found = _robot(*_ROBOTS[family_name])
     else:
@@ -209,6 +214,12 @@ def _market(name: str, instances: int) -> dict[str, Any]:
         "baselines": {"known regime": known},
         "settings": {"instances": int(best.size)},
     }
+
+
+def _insulin(name: str, seed: int, days: int) -> dict[str, Any]:
+    from innerloop.evaluate import insulin_oracle
+
+    return insulin_oracle.reference(name, seed, days)
 
 
 def _tabular_mdp(episodes: int, seed: int, instances: int) -> dict[str, Any]:

@@ -12,9 +12,10 @@ import numpy as np
 import scipy.stats
 from jax import Array
 
-from innerloop.core import Choice, Inner, TaskDistribution, World, replay
+from innerloop.core import Choice, Inner, World, replay
 from innerloop.evaluate.adaptation import Evaluator, totals
 from innerloop.evaluate.statistics import LEVEL, Interval, over_seeds
+from innerloop.tasks.family import Family
 
 STREAMS = 16  # lives of each member in each task, twice: to find out which is best there, and what that one is worth
 
@@ -31,7 +32,7 @@ class Rivals(NamedTuple):
 def rivals(
     inner: Inner[Any, Any],
     meta: Any,
-    family: TaskDistribution,
+    family: Family,
     world: World,
     unit: str,
     tasks: int,
@@ -78,7 +79,7 @@ def score(total: np.ndarray, single: np.ndarray, best: np.ndarray) -> Interval:
 def _agreement(
     inner: Inner[Any, Any],
     meta: Any,
-    family: TaskDistribution,
+    family: Family,
     world: World,
     members: np.ndarray,
     units: int,

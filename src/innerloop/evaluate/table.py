@@ -26,6 +26,26 @@ def _decimals(values: list[float]) -> int:
     return min(3, max(0, 2 - math.floor(math.log10(largest)))) if largest > 0 else 0
 
 
+def _measures(contenders: dict[str, Any]) -> Table | None:
+    """What the family is judged by beside the return, a column each."""
+    told = {name: c["measures"] for name, c in contenders.items() if c.get("measures")}
+    if not told:
+        return None
+    first = next(iter(told.values()))
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("", max_width=NAME)
+    for name, measure in first.items():
+        table.add_column(f"{name}, {measure['unit']}" if measure["unit"] else name, justify="right")
+    for number, (name, measures) in enumerate(told.items()):
+        cells = []
+        for column, measure in first.items():
+            point = measures[column]["trial"]
+            digits = _decimals([measure["trial"]["mean"]])
+            cells.append(f"{point['mean']:.{digits}f} ± {(point['hi'] - point['lo']) / 2:.{digits}f}")
+        table.add_row(name, *cells, style="" if number else "bold")
+    return table
+
+
 def show(result: dict[str, Any], console: Console | None = None) -> None:
     """Print what `innerloop evaluate` found, within 80 columns."""
     console = console or Console(highlight=False)
@@ -51,15 +71,23 @@ def show(result: dict[str, Any], console: Console | None = None) -> None:
     if result["gap"]:
         closed = [f"{result['gap'][i]['mean']:.0%}" for i in shown]
         table.add_row("gap to the oracle closed", *closed, "")
+    measures = _measures(contenders)
     seeds = f", {len(result['seeds'])} seeds" if len(result["seeds"]) > 1 else ""
     gain = result["gain"]
     console.print(f"[bold]{result['recipe']} on {result['family']}[/bold]: return at each {unit} in new tasks\n")
     console.print(table)
+    if measures:
+        last = "after the last step" if unit == "gradient step" else "mean over the trial"
+        console.print(f"\nBeside the return, {last}\n")
+        console.print(measures)
     console.print(
         f"\n{result['tasks']:,} {result['split']} tasks{seeds}, {result['policy']} policy; ± is half of the 95 % interval over "
         f"{result['interval']}.\nGain from first to last {unit}: {gain['mean']:.3g} [{gain['lo']:.3g}, {gain['hi']:.3g}].",
         markup=False,
     )
+    if "protocol" in result:
+        told = ", ".join(f"{name} {value}" for name, value in result["protocol"].items())
+        console.print(f"Protocol: {told}.", markup=False)
     if "score" in result:
         value, agreement = result["score"], result["agreement"]
         console.print(

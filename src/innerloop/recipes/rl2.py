@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from innerloop.core import Plan
+from innerloop.core.spaces import images
 from innerloop.inner.recurrent import Recurrent
 from innerloop.outer.ppo import PPO
 from innerloop.recipes.presets import BY_KEY, held_out, preset
@@ -46,19 +47,59 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
         "inner": BY_KEY,
         "outer": {"entropy_weight": 0.04},
     },
+    # Episodes end early where they go well, or where they go badly: in a trial of so many steps, with the next episode
+    # beginning at once, a pole that falls costs nothing, and nothing was learned.
+    "hidden": {
+        "meta_batch": 32,
+        "steps": 12_000_000,
+        "episodes": True,
+        "inner": {"normalise": True},
+        "outer": {"lr": 1e-3, "minibatches": 8},
+    },
     "probe": {"meta_batch": 256, "steps": 250_000, "inner": {"width": 32}, "outer": {"minibatches": 4}},
     "grid-navi": {"steps": 15_000_000},
+    # Every training place once an update. The paper has 10 episodes of 500 steps, and as many places.
+    "ml1": {"meta_batch": 40, "steps": 20_000_000, "inner": {"normalise": True}, "outer": {"minibatches": 8}},
+    "ml1-reach-t100": {"meta_batch": 40, "steps": 1_200_000, "inner": {"normalise": True}, "outer": {"minibatches": 8}},
+    # Two places of every class an update.
+    "ml10": {"meta_batch": 20, "steps": 400_000_000, "inner": {"normalise": True, "width": 256}, "outer": {"minibatches": 4}},
+    "ml45": {"meta_batch": 90, "steps": 400_000_000, "inner": {"normalise": True, "width": 256}, "outer": {"minibatches": 9}},
+    # A collision ends an episode, and with the third of them the trial: else the next one would begin all the sooner.
+    "highway": {
+        "meta_batch": 64,
+        "steps": 4_000_000,
+        "held_out": 200,
+        "episodes": True,
+        "inner": {"embed": 64, "normalise": True},
+        "outer": {"lr": 1e-3, "minibatches": 4, "gae_lambda": 0.95, "entropy_weight": 0.02, "anneal_entropy": True},
+    },
+    # The scale of doses is logarithmic, so that a wide policy overdoses on average.
+    "insulin-dosing": {
+        "meta_batch": 128,
+        "steps": 12_000_000,
+        "inner": {"normalise": True, "std": 0.2},
+        "outer": {"anneal_entropy": True},
+    },
 }
 
 
+# Images: lives are large, and few fit into a batch.
+_SEEN: dict[str, Any] = {
+    "meta_batch": 24,
+    "inner": {"normalise": True, "width": 128},
+    "outer": {"lr": 2e-3, "epochs": 4, "minibatches": 6, "gae_lambda": 0.95, "anneal_entropy": True},
+    "steps": 1_000_000,
+}
 # Environments that are stepped one by one, and whose observations may be of any size.
 _STEPPED: dict[str, Any] = {"meta_batch": 64, "inner": {"normalise": True}, "steps": 2_000_000}
 
 
 def make(family: Family, steps: int | None = None) -> Recipe:
     """RL² on `family`; `steps`: environment steps, if not the family's preset."""
-    chosen = preset(_TRIALS, family.name) or ({} if family.on_device else _STEPPED)
-    plan = Plan(chunks=1, steps=family.horizon * family.episodes, streams=1)
+    other = _SEEN if images(family.spaces.obs) else {} if family.on_device else _STEPPED
+    chosen = preset(_TRIALS, family.name) or other
+    episodes = family.episodes if chosen.get("episodes") else 0
+    plan = Plan(chunks=1, steps=family.horizon * family.episodes, streams=1, episodes=episodes)
     outer = {
         "lr": 3e-3,
         "epochs": 2,
@@ -76,6 +117,6 @@ def make(family: Family, steps: int | None = None) -> Recipe:
         steps=steps or chosen.get("steps", 10_000_000),
         unit=family.unit,
         evaluation=plan,
-        held_out=held_out(family),
+        held_out=chosen.get("held_out", held_out(family)),
         report_every=5,
     )

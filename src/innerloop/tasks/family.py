@@ -6,14 +6,15 @@ Not the list of them: that is `tasks/names.py`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from innerloop.core import Spaces, Task
+from innerloop.core import Spaces, Task, Transitions
 from innerloop.tasks.chart import Chart
 
 SPLITS = ("train", "validation", "test")
@@ -32,6 +33,13 @@ def evenly(best: Array) -> Array:
     return weight / jnp.sum(weight, axis=-1, keepdims=True)
 
 
+class Measure(NamedTuple):
+    """What a family is judged by beside the return: time in range, collisions."""
+
+    unit: str  # of the figure: "%", "m/s"; empty for a count
+    per: str = "step"  # of an episode: the mean over its "step"s, the sum over the "episode", its greatest ("any"), its "last"
+
+
 @dataclass(frozen=True)
 class Family(ABC):
     """A task distribution: an immutable, hashable description, closed over by jitted functions.
@@ -47,6 +55,8 @@ class Family(ABC):
     unit: ClassVar[str] = "episode"  # of experience: "step" or "episode"
     on_device: ClassVar[bool] = True
     tiny: ClassVar[bool] = False
+    measures: ClassVar[Mapping[str, Measure]] = {}  # by name; what `measure` tells
+    told: ClassVar[tuple[str, ...]] = ()  # numbers in a host environment's `info` that `measure` needs; no agent meets them
 
     @property
     @abstractmethod
@@ -104,6 +114,24 @@ class Family(ABC):
         """A denser reward for having come to `arrived` that only training may see, of one row; jittable. Published settings
         give it to critics; no agent ever observes it. None (the default) where there is none."""
         return None
+
+    def measure(self, task: Task, seen: Transitions) -> dict[str, Array]:
+        """What one transition adds to each of `measures`, from what the agent met there; jittable.
+
+        Args:
+            task: of one row; its leaves are the family's.
+            seen: of one row. `arrived` is the observation before any reset; `told` [M] what the family asked of `info`. On the
+                host too this is all that is known.
+
+        Returns:
+            {name: float scalar}, with the names of `measures`. Evaluation gives their means in every unit of experience.
+        """
+        return {}
+
+    @property
+    def protocol(self) -> dict[str, str]:
+        """What no figure of this family should be told without, {name: value}: versions, lengths. Default: nothing."""
+        return {}
 
     def split(self, name: str) -> Self:
         """The same family with the tasks of one split; ValueError for an unknown name."""

@@ -112,8 +112,10 @@ def _space(space: Any) -> Any:
         return {name: _space(part) for name, part in space.items()}
     if isinstance(space, spaces.Tuple):
         return tuple(_space(part) for part in space)
+    kind = "uint8" if space.dtype == np.uint8 else "float32"
     alike = np.ptp(space.low) == 0 and np.ptp(space.high) == 0 if np.all(np.isfinite([space.low, space.high])) else False
-    return Box(tuple(space.shape), *((float(space.low.min()), float(space.high.max())) if alike else (-math.inf, math.inf)))
+    low, high = (float(space.low.min()), float(space.high.max())) if alike else (-math.inf, math.inf)
+    return Box(tuple(space.shape), low, high, kind)
 
 
 @dataclass(frozen=True)
