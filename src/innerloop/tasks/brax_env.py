@@ -2,8 +2,8 @@
 
 Not the family (`traced.py`). The interface: `reset(rng) → State`, `step(State, action) → State`, the State being a pytree with
 `obs`, `reward` and `done`; `observation_size` (a number, a shape, or a dict of them), `action_size`, actions within ±1; and,
-where it is there, `episode_length`. What varies are the arguments that the environment is made with; where those are not enough,
-a function of one's own makes it: `env:brax:package.module:make?mass=0.5:2`.
+where it is there, `episode_length`. What varies are the arguments that the environment is made with; where those are not
+enough, a function of one's own makes it: `env:brax:package.module:make?mass=0.5:2`.
 """
 
 from __future__ import annotations
