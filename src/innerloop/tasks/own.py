@@ -139,19 +139,19 @@ class Own(Family):
         return PREFIX + self.source + (f"?{self.query}" if self.query else "")
 
     @property
-    def told(self) -> Varies | tuple[dict[str, Any], ...]:
+    def variation(self) -> Varies | tuple[dict[str, Any], ...]:
         """What varies, or the listed tasks."""
         return self.given or _told(self.source)
 
     @property
     def varies(self) -> Varies:
-        told = self.told
-        return () if told and isinstance(told[0], dict) else told  # pyright: ignore[reportReturnType]
+        found = self.variation
+        return () if found and isinstance(found[0], dict) else found  # pyright: ignore[reportReturnType]
 
     @property
     def listed(self) -> tuple[dict[str, Any], ...]:
-        told = self.told
-        return told if told and isinstance(told[0], dict) else ()  # pyright: ignore[reportReturnType]
+        found = self.variation
+        return found if found and isinstance(found[0], dict) else ()  # pyright: ignore[reportReturnType]
 
     @property
     def size(self) -> int:  # type: ignore[override]
