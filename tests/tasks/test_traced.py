@@ -274,15 +274,15 @@ def test_brax_is_stepped_as_it_steps_itself():
 @pytest.mark.filterwarnings("ignore")  # theirs
 def test_navix_is_stepped_as_it_steps_itself():
     navix = pytest.importorskip("navix", reason="an extra, tested where it is installed")
-    env = navix.make("Navix-Empty-Random-5x5")
+    env = navix.make("Navix-Empty-Random-5x5-v0")
 
     def step(state, action):
         now = env.step(state, action)
         return now.observation, now.reward, now.step_type > 0
 
     with jax.numpy_rank_promotion("allow"):
-        found = family("env:navix:Navix-Empty-Random-5x5")
+        found = family("env:navix:Navix-Empty-Random-5x5-v0")
         assert alike(found, lambda key: (env.reset(key).observation,), jax.jit(step)) > 3
-        same = family("env:navix:Navix-Empty-Random-5x5?level=0:9")
+        same = family("env:navix:Navix-Empty-Random-5x5-v0?level=0:9")
         task = jax.tree.map(lambda x: x[0], same.sample(SEED, 1))
         np.testing.assert_array_equal(same.reset(task, SEED)[1], same.reset(task, jax.random.key(1))[1])
