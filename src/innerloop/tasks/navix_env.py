@@ -46,7 +46,7 @@ class Navix:
             )
         self.limit = int(max_steps or self._env.max_steps)
         with jax.ensure_compile_time_eval():
-            # Its spaces say that no cell is above 8; a door is 10.
+            # Its spaces say that no cell is above 8, and cells are 10 in Navix-DoorKey-5x5-v0.
             self.spaces = Spaces(
                 Box(tuple(int(n) for n in self._env.observation_space.shape)), Discrete(int(self._env.action_space.n))
             )

@@ -22,6 +22,7 @@ from jax import Array
 from innerloop.core import Box, Discrete, Spaces, Task
 from innerloop.tasks import switching
 from innerloop.tasks.family import SPLITS, Family, deal
+from innerloop.tasks.single import single
 from innerloop.tasks.varying import Choice, Range, Varies, count, many, parsed, told_by
 
 PREFIX = "env:"
@@ -72,7 +73,7 @@ def family(name: str) -> Own:
 def _facts(source: str, task: tuple[tuple[str, Any], ...]) -> Facts:
     make = switching.maker(source)
     try:
-        env = make(**dict(task))
+        env = single(make(**dict(task)))
     except Exception as error:
         given = ", ".join(f"{name}={value!r}" for name, value in task)
         raise ValueError(f"--env {source}: make({given}) raised {type(error).__name__}: {error}.") from None
