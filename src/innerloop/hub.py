@@ -22,6 +22,7 @@ from innerloop.run import checkpoint, sealed
 from innerloop.run.folder import FolderError, check_name, read_json, write_atomically, write_json
 from innerloop.run.settings import ConfigError
 from innerloop.shelf import put
+from innerloop.tasks.traced import kind_of
 
 try:
     from huggingface_hub import EvalResult, HfApi, ModelCardData
@@ -181,6 +182,7 @@ def _plain(folder: Path, repo: str, trust: Collection[str]) -> None:
     for name in named:
         source = re.sub(r"^(shown:)+", "", name)
         source = source.removeprefix("env:").partition("?")[0]
+        source = source.partition(":")[2] if kind_of(source) else source  # a package's environment, or a module after all
         if ":" in source and source not in trust:
             raise ConfigError(
                 f"{repo} names {source}, which would run as a module of Python on this machine. If you have that module, and "
