@@ -82,7 +82,7 @@ _STEPPED: dict[str, Any] = {"meta_batch": 64, "inner": {"normalise": True}, "ste
 
 def make(family: Family, steps: int | None = None) -> Recipe:
     """RL² on `family`; `steps`: environment steps, if not the family's preset."""
-    chosen = preset(_TRIALS, family.name) or ({} if family.on_device else _STEPPED)
+    chosen = preset(_TRIALS, family.name.removeprefix("shown:")) or ({} if family.on_device else _STEPPED)
     episodes = family.episodes if chosen.get("episodes") else 0
     plan = Plan(chunks=1, steps=family.horizon * family.episodes, streams=1, episodes=episodes)
     outer = {
