@@ -60,7 +60,7 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
     # A collision ends an episode, and with the third of them the trial: else the next one would begin all the sooner.
     "highway": {
         "meta_batch": 64,
-        "steps": 3_000_000,
+        "steps": 4_000_000,
         "held_out": 200,
         "episodes": True,
         "inner": {"embed": 64, "normalise": True},
