@@ -2,9 +2,10 @@
 
 Not a measurement: a card says what `innerloop evaluate` found. Between `<!-- zoo WORDS -->` and `<!-- /zoo -->` everything
 is replaced; WORDS may name a recipe (`rl2`) and a language (`zh`). Between `<!-- steps WORDS -->` and `<!-- /steps -->` stand
-the returns after each gradient step, and between `<!-- memories -->` and `<!-- /memories -->` what `benchmarks/memories.py`
-measured. Between `<!-- measures FAMILY -->` and `<!-- /measures -->` stands what a family is judged by beside the return.
-`--check` changes nothing and fails where a page is stale.
+the returns after each gradient step, between `<!-- cards -->` and `<!-- /cards -->` every card, and between
+`<!-- memories -->` and `<!-- /memories -->` what `benchmarks/memories.py` measured. Between `<!-- measures FAMILY -->` and
+`<!-- /measures -->` stands what a family is judged by beside the return. `--check` changes nothing and fails where a page is
+stale.
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from innerloop.catalogue import figure as plain, told
+
 ROOT = Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(r"(<!-- zoo ?([a-z0-9 -]*?) ?-->\n).*?(<!-- /zoo -->)", re.DOTALL)
 _STEPS = re.compile(r"(<!-- steps ?([a-z0-9 -]*?) ?-->\n).*?(<!-- /steps -->)", re.DOTALL)
+_CARDS = re.compile(r"(<!-- cards -->\n).*?(<!-- /cards -->)", re.DOTALL)
 _MEMORIES = re.compile(r"(<!-- memories -->\n).*?(<!-- /memories -->)", re.DOTALL)
+_MINUS = re.compile(r"(?<![\w-])-(?=\d)")
 _MEASURES = re.compile(r"(<!-- measures ([a-z0-9-]+) -->\n).*?(<!-- /measures -->)", re.DOTALL)
 _MEASURED = ROOT / "benchmarks" / "results" / "memories.json"
 _HEADS = {
@@ -98,6 +103,29 @@ def steps(found: list[dict[str, Any]], words: list[str]) -> str:
         return _NONE["en"] + "\n"
     lines = [["family", "actions", *map(str, range(len(rows[0]) - 2))], ["---", "---", *["---:"] * (len(rows[0]) - 2)], *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
+
+
+def beside(entry: Path) -> str:
+    """What the baselines came to, by their names."""
+    path = entry / "evaluation.json"
+    found = json.loads(path.read_text("utf-8")).get("baselines", {}) if path.is_file() else {}
+    return ", ".join(f"{name} {plain(b['total']['mean'])}" for name, b in found.items() if b.get("total"))
+
+
+def sections(found: list[dict[str, Any]], shelf: Path) -> str:
+    """The Markdown of every card: a heading and a list."""
+    parts = []
+    for card in found:
+        page = ROOT / "docs" / "recipes" / f"{card['recipe']}.md"
+        method = f"[`{card['recipe']}`](recipes/{page.name})" if page.is_file() else f"`{card['recipe']}`"
+        lines = [f"### {card['name']}", "", f"{method} on `{card['family']}`: `innerloop adapt zoo:{card['name']}`", ""]
+        for name, value in told(card)[3:]:
+            code = name in ("trained by", "began with", "digest")
+            lines.append(f"- {name}: `{value}`" if code else f"- {name}: {_MINUS.sub('−', value)}")
+            if name == "measured on" and (known := beside(shelf / card["name"])):
+                lines.append(f"- beside it: {_MINUS.sub('−', known)}")
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts) or _NONE["en"] + "\n"
 
 
 def memories(measured: dict[str, Any]) -> str:
@@ -227,18 +255,44 @@ def serving(measured: dict[str, Any]) -> str:
             kept = "unchanged" if hostile["good session unchanged"] else "CHANGED"
             told.append(
                 f"\n`{run}`: {hostile['requests']:,} hostile requests, answered {answers}; the good session "
-                f"beside them {kept}; the server's memory {hostile['MiB before']:.0f} MiB before and {hostile['MiB after']:.0f} after.\n"
+                f"beside them {kept}; the server's memory {hostile['MiB before']:.0f} MiB before and "
+                f"{hostile['MiB after']:.0f} after.\n"
             )
     return _table(lines) + "".join(told)
 
 
-_FROM_BENCHMARKS = {"disco": disco, "serving": serving}  # the word between the markers, and the name of the results
+def manipulation(measured: dict[str, Any]) -> str:
+    """The Markdown of what `benchmarks/manipulation.py` measured."""
+    if not measured:
+        return _NONE["en"] + "\n"
+    rows, whole = measured["cpu_us"], measured["rl2 on ml10"]
+    cell = lambda x: "–" if x is None else f"{x:,.0f}"  # noqa: E731
+    lines = [["CPU µs", "a step", "a reset"]]
+    lines += [[name, cell(row["step"]), cell(row.get("reset"))] for name, row in rows.items()]
+    told = f"\n<sub>metaworld {measured['versions']['metaworld']}, mujoco {measured['versions']['mujoco']}; "
+    told += "written from `benchmarks/results/manipulation.json` by `python docs/results_table.py`.</sub>\n"
+    if whole:
+        living, learning = (whole["cpu_us_per_step"][name] for name in ("living", "learning"))
+        hours = ", ".join(f"{value:,.0f} for {count}" for count, value in whole["cpu_hours"].items())
+        told += (
+            f"\nRL² on `ml10` by its preset: {living:,.0f} CPU µs a step to live and {learning:,.0f} to learn, which comes to "
+            f"these CPU-hours for so many environment steps: {hours}.\n"
+        )
+    return _table(lines) + told
+
+
+_FROM_BENCHMARKS = {
+    "disco": disco,
+    "serving": serving,
+    "manipulation": manipulation,
+}  # the word between the markers, and the name of the results
 
 
 def filled(text: str, found: list[dict[str, Any]]) -> str:
     """The page with its tables as the cards have them."""
     measured = json.loads(_MEASURED.read_text("utf-8")) if _MEASURED.is_file() else {}
     text = _MEMORIES.sub(lambda m: m[1] + memories(measured) + m[2], text)
+    text = _CARDS.sub(lambda m: m[1] + sections(found, ROOT / "zoo") + m[2], text)
     text = _MEASURES.sub(lambda m: m[1] + measures(m[2]) + m[3], text)
     for word, made in _FROM_BENCHMARKS.items():
         block = re.compile(rf"(<!-- {word} -->\n).*?(<!-- /{word} -->)", re.DOTALL)

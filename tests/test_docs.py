@@ -122,6 +122,11 @@ def test_the_figure_of_probes_is_what_was_measured():
     assert script("probes").main(["--check"]) == 0
 
 
+def test_the_table_of_exports_is_what_was_measured():
+    """If this fails, run `python docs/export_table.py`."""
+    assert script("export_table").main(["--check"]) == 0
+
+
 def test_a_table_has_a_row_for_each_card():
     card = {
         "name": "rl2-x",

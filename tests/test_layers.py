@@ -29,7 +29,20 @@ LAYERS = [  # from the bottom up; those of one row may not import each other
     {"requests"},
     {"loading"},
     {"deploy"},
-    {"api", "evaluation", "recording", "two_step", "shelf", "cli", "__init__", "__main__"},
+    {
+        "api",
+        "catalogue",
+        "evaluation",
+        "recording",
+        "two_step",
+        "shelf",
+        "sweep",
+        "hub",
+        "completion",
+        "cli",
+        "__init__",
+        "__main__",
+    },
 ]
 LEVEL = {name: i for i, row in enumerate(LAYERS) for name in row}
 TOP = len(LAYERS) - 1
@@ -154,9 +167,9 @@ def test_files_say_what_they_are():
 
 def test_light_modules_import_nothing_heavy():
     """What host workers, `--help` and `list` import: within a process that has nothing yet."""
-    light = ["cli", "api", "registry", "run.folder", "run.settings", "tasks.names"]
+    light = ["cli", "api", "catalogue", "registry", "run.folder", "run.settings", "tasks.names"]
     light += ["worlds", "worlds.workers", "worlds.bench", "tasks.robot", "tasks.robot_env", "tasks.showing"]
-    light += ["tasks.cheetah"]
+    light += ["tasks.cheetah", "tasks.atari_env", "tasks.procgen_env", "completion", "run.services.follower"]
     code = (
         f"import sys\nfor m in {light!r}: __import__('innerloop.' + m)\n"
         "print([m for m in ('jax', 'equinox', 'optax', 'scipy') if m in sys.modules])"

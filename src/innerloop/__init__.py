@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         Run as Run,
         adapt as adapt,
         digest as digest,
+        export as export,
         load as load,
         record as record,
         report as report,
@@ -32,7 +33,20 @@ class _Verb(ModuleType):
 
 evaluate.__class__ = _Verb
 
-__all__ = ["Agent", "Run", "__version__", "adapt", "digest", "evaluate", "load", "record", "report", "resume", "train"]
+__all__ = [
+    "Agent",
+    "Run",
+    "__version__",
+    "adapt",
+    "digest",
+    "evaluate",
+    "export",
+    "load",
+    "record",
+    "report",
+    "resume",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,11 @@ from typing import Any
 
 from innerloop.version import __version__
 
+COMPLETION = {  # shell: where its script is to be put
+    "bash": 'eval "$(innerloop completion bash)"  # in ~/.bashrc',
+    "zsh": 'eval "$(innerloop completion zsh)"  # in ~/.zshrc, after compinit',
+    "fish": "innerloop completion fish > ~/.config/fish/completions/innerloop.fish",
+}
 EXAMPLES = """examples:
   innerloop train rl2 --tasks bandit-k5-n10 --out runs/first
   innerloop evaluate runs/first --tasks 10000
@@ -45,6 +51,10 @@ def _count(text: str) -> int:
     return int(number)
 
 
+def _agents(text: str) -> int | None:
+    return None if text == "any" else _count(text)
+
+
 def _steps(text: str) -> int:
     return 0 if text == "0" else _count(text)
 
@@ -73,7 +83,39 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in DIR, bit for bit")
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting: --set outer.lr=3e-4")
     train.add_argument("--config", type=Path, metavar="FILE", help="settings from a TOML file")
+    train.add_argument(
+        "--log",
+        action="append",
+        metavar="SERVICE",
+        help="pass the log on: wandb, mlflow or MODULE:MAKE (with --resume: none too)",
+    )
     train.add_argument("--quiet", action="store_true", help="show warnings only")
+
+    sweep = verbs.add_parser(
+        "sweep",
+        help="search settings, chosen on validation tasks",
+        description="Try settings by Optuna, each trial a run of its own. Needs innerloop[sweep].",
+    )
+    sweep.add_argument("recipe", nargs="?", help="a recipe's name, or package.module:make")
+    sweep.add_argument("--tasks", help="the task family")
+    _own_environment(sweep)
+    sweep.add_argument(
+        "--trial",
+        action="append",
+        default=[],
+        metavar="NAME=VALUES",
+        help="a setting to search: 1e-4:1e-2:log, 2:6 or 32,64,128",
+    )
+    sweep.add_argument("--trials", type=_count, metavar="N", help="to try in all (default: 20)")
+    sweep.add_argument("--steps", type=_count, help="environment steps of each trial (default: the recipe's)")
+    sweep.add_argument("--seed", type=int, help="of the search and of every trial (default: 0)")
+    sweep.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of every trial")
+    sweep.add_argument("--config", type=Path, metavar="FILE", help="settings of every trial from a TOML file")
+    sweep.add_argument("--no-prune", action="store_true", help="train every trial to its end")
+    sweep.add_argument("--log", action="append", metavar="SERVICE", help="pass the trials' logs on, as `train` does")
+    sweep.add_argument("--out", type=Path, metavar="DIR", help="where; a new folder")
+    sweep.add_argument("--resume", type=Path, metavar="DIR", help="go on with the sweep in DIR (with --trials: to that many)")
+    sweep.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
     adapt = verbs.add_parser(
         "adapt",
@@ -115,6 +157,17 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--horizon", type=_count, metavar="STEPS", help="of your episodes at most, where not the run's")
     serve.add_argument("--state", type=Path, metavar="DIR", help="where saved sessions lie (default: a folder in served/)")
 
+    demo = verbs.add_parser(
+        "demo",
+        help="a page on which agents of the zoo adapt, in your browser",
+        description="Export agents of the zoo, and open a page on which they adapt. Needs innerloop[export].",
+    )
+    demo.add_argument("--fetch", action="store_true", help="get onnxruntime-web (14 MB) by npm, once")
+    demo.add_argument("--runtime", type=Path, metavar="DIR", help="an unpacked onnxruntime-web, in place of --fetch")
+    demo.add_argument("--port", type=int, default=8090, help="0: any that is free (default: 8090)")
+    demo.add_argument("--build", type=Path, metavar="DIR", help="write the site to DIR, for any web server, and stop")
+    demo.add_argument("--no-browser", action="store_true", help="say where it is, open nothing")
+
     evaluate = verbs.add_parser("evaluate", help="adapt to held-out tasks and measure")
     evaluate.add_argument("run", help="a run folder, a folder of seeds, or zoo:NAME")
     evaluate.add_argument("--tasks", type=_count, help="held-out tasks to draw (default: 1000; 40 for simulators)")
@@ -148,9 +201,37 @@ def parser() -> argparse.ArgumentParser:
     record.add_argument("--split", choices=("train", "validation", "test"), default="train")
     record.add_argument("--seed", type=int, default=0, help="which tasks and chances (default: 0)")
 
-    report = verbs.add_parser("report", help="write one self-contained HTML page")
-    report.add_argument("runs", nargs="+", help="run folders or zoo:NAME")
+    report = verbs.add_parser(
+        "report",
+        help="one self-contained page about a run, or several compared",
+        description="Write a page about one run or several, which are compared where they can be; or Markdown, or a figure.",
+    )
+    report.add_argument("runs", nargs="+", help="run folders, folders of seeds, or zoo:NAME")
     report.add_argument("--out", type=Path, help="where (default: report.html in the first folder)")
+    report.add_argument(
+        "--format", choices=("html", "md", "svg", "pdf"), help="default: as --out ends; figures need innerloop[figure]"
+    )
+
+    export = verbs.add_parser(
+        "export",
+        help="write the adapting agent as ONNX or SavedModel, to run without JAX",
+        description="Write what an agent does in a life (begin, observe, decide, learn) as graphs, with a runner in numpy.",
+    )
+    export.add_argument("run", help="a run folder, a folder of seeds (its first), or zoo:NAME")
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    export.add_argument("--format", choices=("onnx", "savedmodel"), default="onnx", help="(default: onnx)")
+    export.add_argument("--agents", type=_agents, default=1, metavar="N|any", help="independent agents in a call (default: 1)")
+    export.add_argument("--streams", type=_count, default=1, help="environments of one task that each acts in (default: 1)")
+    export.add_argument("--horizon", type=_count, help="steps in an episode at most, where that is not the run's")
+    export.add_argument("--verify", type=_count, default=0, metavar="N", help="compare with the original over N whole trials")
+    export.add_argument("--seed", type=int, default=0, help="which trials (default: 0)")
+    export.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+    send = verbs.add_parser("send", help="send what a tracking service has not taken of a run's log")
+    send.add_argument("run", type=Path, help="a run folder, or a folder of seeds")
+    send.add_argument(
+        "--log", action="append", default=[], metavar="SERVICE", help="wandb, mlflow or MODULE:MAKE (default: the run's)"
+    )
 
     digest = verbs.add_parser("digest", help="one digest of all that a run's training carries")
     digest.add_argument("run", type=Path)
@@ -165,10 +246,44 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--config", type=Path, metavar="FILE")
     _own_environment(check)
 
-    shelf = verbs.add_parser("zoo", help="put a finished run's meta-parameters and recipe on the shelf")
-    shelf.add_argument("run", type=Path)
-    shelf.add_argument("--name", required=True, help="recipe-family, for example rl2-grid-navi")
-    shelf.add_argument("--to", type=Path, default=Path("zoo"), help="the shelf (default: ./zoo)")
+    shelf = verbs.add_parser(
+        "zoo",
+        help="the trained agents that are shipped; or put a finished run among them",
+        description="Without a run: every entry. With a NAME of one: its card. With a run and --name: put it on the shelf.",
+    )
+    shelf.add_argument("run", nargs="?", help="an entry's NAME or zoo:NAME; with --name a finished run's folder")
+    shelf.add_argument("--name", help="put the run on the shelf under recipe-family, for example rl2-grid-navi")
+    shelf.add_argument("--to", type=Path, help="the shelf it is put on (default: ./zoo)")
+    shelf.add_argument("--json", action="store_true", help="print the cards as JSON and nothing else")
+
+    hub = verbs.add_parser("hub", help="upload and download runs, at the Hugging Face Hub. Needs innerloop[hub]")
+    ways = hub.add_subparsers(dest="way", metavar="push|pull", required=True)
+    push = ways.add_parser("push", help="upload a finished, evaluated run as a zoo entry with a model card")
+    push.add_argument("run", help="a run folder, a folder of seeds (its first), a pulled folder, or zoo:NAME")
+    push.add_argument("repo", metavar="ORG/NAME", help="made if it is not there")
+    push.add_argument("--private", action="store_true", help="make it a private one")
+    push.add_argument("--licence", "--license", metavar="ID", help="as the Hub names it, for example apache-2.0")
+    push.add_argument("--message", default="", help="of the commit")
+    pull = ways.add_parser("pull", help="download an entry and verify it")
+    pull.add_argument("repo", metavar="ORG/NAME")
+    pull.add_argument("--out", type=Path, required=True, metavar="DIR", help="where; a new folder")
+    pull.add_argument("--revision", help="a branch, a tag or a commit (default: main)")
+    pull.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="MODULE:MAKE",
+        help="a module of yours that its recipe or family may name",
+    )
+
+    completion = verbs.add_parser(
+        "completion",
+        help="a script by which your shell completes innerloop's arguments",
+        description="Print a script for the shell.",
+        epilog="\n".join(f"{shell:<5} {line}" for shell, line in COMPLETION.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    completion.add_argument("shell", choices=tuple(COMPLETION))
     return top
 
 
@@ -181,6 +296,10 @@ def _own_environment(verb: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status: 0, 1 where a run failed, 2 where what was asked cannot be done, 130 on Ctrl-C."""
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what may follow
+        from innerloop.completion import answer
+
+        answer(parser())
     args = parser().parse_args(argv)
     if "" not in sys.path:
         sys.path.append("")  # a user's own recipe lies beside where the command is run
@@ -203,6 +322,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _advice(args: argparse.Namespace) -> str:
     ways = {
         "train": "; `innerloop train --resume DIR` goes on from the last checkpoint.",
+        "sweep": "; `innerloop sweep --resume DIR` goes on.",
         "adapt": "; what had been adapted by whole episodes is saved, and `innerloop adapt --from DIR` goes on.",
     }
     return ways.get(args.verb, ".")
@@ -263,18 +383,52 @@ def _train(args: argparse.Namespace) -> None:
             from innerloop.run.settings import ConfigError
 
             raise ConfigError(
-                "--resume goes on with the recipe in the folder; of other settings it takes --steps alone, to train longer."
+                "--resume goes on with the recipe in the folder; of other settings it takes --steps alone, to train longer "
+                "(and --log)."
             )
-        runs = api.resume(args.resume, steps=args.steps, quiet=args.quiet)
+        runs = api.resume(args.resume, steps=args.steps, quiet=args.quiet, log=args.log)
     else:
         request = _request(args)
-        made = api.train(request.pop("recipe"), seed=args.seed, out=args.out, quiet=args.quiet, **request)
+        options = {"seed": args.seed, "out": args.out, "quiet": args.quiet, "log": args.log or ()}
+        made = api.train(request.pop("recipe"), **options, **request)
         runs = made if isinstance(made, list) else [made]
     for run in runs:
         print(f"{run.path}  digest {run.digest}")
     if not args.quiet:
         where = runs[0].path if len(runs) == 1 else runs[0].path.parent
         print(f"next: innerloop evaluate {where}; innerloop report {where}")
+
+
+def _sweep(args: argparse.Namespace) -> None:
+    from innerloop.run.settings import ConfigError
+
+    if args.resume:
+        given = [
+            name for name in ("recipe", "tasks", "env", "trial", "steps", "set", "config", "out", "log") if getattr(args, name)
+        ]
+        if given or args.seed is not None or args.no_prune:
+            raise ConfigError(
+                "--resume goes on with what is in the folder; beside it only --trials may be given, for more of them."
+            )
+    elif not args.out:
+        raise ConfigError("give --out DIR, where the trials are to lie (or --resume DIR).")
+    from innerloop import sweep
+
+    def each(row: dict[str, Any]) -> None:
+        print(sweep.line(row), file=sys.stderr, flush=True)
+
+    if args.resume:
+        told = sweep.resume(args.resume, trials=args.trials, each=each)
+    else:
+        with_values = [text.partition("=") for text in args.trial]
+        for (name, equals, _), text in zip(with_values, args.trial, strict=True):
+            if not equals or not name:
+                raise ConfigError(f"--trial takes NAME=VALUES, for example outer.lr=1e-4:1e-2:log; given {text!r}.")
+        request = _request(args)
+        options = {"trials": args.trials or 20, "seed": args.seed or 0, "out": args.out, "prune": not args.no_prune}
+        trial = {name.strip(): values for name, _, values in with_values}
+        told = sweep.sweep(request.pop("recipe"), **request, **options, trial=trial, log=args.log or (), each=each)
+    print(json.dumps(told, allow_nan=False) if args.json else sweep.said(told))
 
 
 def _evaluate(args: argparse.Namespace) -> None:
@@ -349,6 +503,23 @@ def _serve(args: argparse.Namespace) -> None:
         raise ConfigError(str(error)) from None
 
 
+def _demo(args: argparse.Namespace) -> None:
+    import webbrowser
+
+    from innerloop.deploy import demo
+
+    site = demo.build(args.build or demo.cache() / "demo", demo.runtime(args.runtime, fetch=args.fetch), print)
+    if args.build:
+        print(f"{site}  a folder for any web server; it must be served, not opened as a file")
+        return
+    with demo.server(site, args.port) as server:
+        at = f"http://127.0.0.1:{server.server_address[1]}/"
+        print(f"{at}  Ctrl-C stops", flush=True)
+        if not args.no_browser:
+            webbrowser.open(at)
+        server.serve_forever()
+
+
 def _map(args: argparse.Namespace) -> None:
     from rich.console import Console
 
@@ -376,7 +547,51 @@ def _record(args: argparse.Namespace) -> None:
 def _report(args: argparse.Namespace) -> None:
     from innerloop import api
 
-    print(api.report(args.runs, args.out))
+    print(api.report(args.runs, args.out, args.format))
+
+
+def _export(args: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from innerloop import api
+
+    options = {name: getattr(args, name) for name in ("format", "agents", "streams", "horizon", "verify", "seed")}
+    with Console(stderr=True).status("exporting" + (" and comparing" if args.verify else "")):
+        made = api.export(args.run, args.out, **options)
+    if args.json:
+        print(json.dumps(made, allow_nan=False))
+        return
+    print(f"{made['path']}: {', '.join(made['files'])}")
+    if made["verified"]:
+        from innerloop.deploy.fidelity import said
+
+        print(said(made["verified"]))
+    print(f"next: cd {made['path']} && python -c 'from run_agent import Agent; print(Agent().begin().state.keys())'")
+
+
+def _send(args: argparse.Namespace) -> None:
+    from innerloop import api
+
+    for run, services in api.send(args.run, args.log).items():
+        for service, iteration in services.items():
+            print(f"{run}: {service} has every row, to update {iteration}")
+
+
+def _hub(args: argparse.Namespace) -> None:
+    from innerloop import hub
+
+    if args.way == "push":
+        print(hub.push(args.run, args.repo, private=args.private, licence=args.licence, message=args.message))
+        return
+    card = hub.pull(args.repo, args.out, revision=args.revision, trust=args.trust)
+    print(f"{args.out}: {hub.describe(card)}")
+    print(f"next: innerloop evaluate {args.out}; innerloop adapt {args.out}")
+
+
+def _completion(args: argparse.Namespace) -> None:
+    from innerloop.completion import script
+
+    print(script(args.shell))
 
 
 def _digest(args: argparse.Namespace) -> None:
@@ -429,10 +644,26 @@ def _check(args: argparse.Namespace) -> int:
 
 def _zoo(args: argparse.Namespace) -> None:
     from innerloop.run.settings import ConfigError
+
+    if not args.name:
+        if args.to:
+            raise ConfigError("--to is about putting a run on a shelf; give the run's folder and --name too.")
+        from innerloop import catalogue
+
+        found = catalogue.card(args.run) if args.run else catalogue.cards()
+        if args.json:
+            print(json.dumps(found, allow_nan=False))
+        elif isinstance(found, dict):
+            catalogue.show(found)
+        else:
+            catalogue.listed(found)
+        return
+    if not args.run or args.json:
+        raise ConfigError("--name puts a run on the shelf: give the run's folder, and no --json.")
     from innerloop.shelf import put
 
     try:
-        print(put(args.run, args.name, args.to))
+        print(put(Path(args.run), args.name, args.to or Path("zoo")))
     except ValueError as error:
         raise ConfigError(str(error)) from error
 

@@ -15,6 +15,7 @@ from innerloop import registry
 from innerloop.core import Inner
 from innerloop.evaluate import oracles
 from innerloop.evaluate.adaptation import Evaluator, Found, of_trial, totals
+from innerloop.evaluate.outcomes import outcomes
 from innerloop.evaluate.population import Rivals, rivals, score
 from innerloop.evaluate.statistics import Interval, over_seeds, over_tasks
 from innerloop.evaluate.trials import tell
@@ -60,11 +61,13 @@ def evaluate(
         here and in every baseline, of a population "score" (total − single best) / (best of population − single best) and
         "agreement" of its predictions with what members earn, and for gradient steps "deterministic": {"curve", "total"}, the
         same agents by the mode of their actions. Also written to evaluation.json in a run's folder, with a table of
-        some tasks and, where tasks are places or the inner has a belief, a few trials step by step.
+        some tasks, the outcomes of each training task by task ("scores"), and, where tasks are places or the inner has a
+        belief, a few trials step by step.
     """
     folder = locate(path)
     runs = [folder] if (folder / "weights").is_dir() else [run.path for run in members(folder)]
     per_seed, by_mode, table, seeds, beside_it = list[Found](), list[Found](), [], [], []
+    scores: list[dict[str, Any]] = []
     shared: dict[str, Any] = {}
     for number, one in enumerate(runs):
         recipe, family, meta, digest = load(one)
@@ -84,6 +87,7 @@ def evaluate(
             if inner.population and baselines:
                 about_it = (family, world, recipe.unit, count, key, not deterministic)
                 beside_it.append(rivals(inner, meta, *about_it))
+            scores.append({"seed": seeds[-1], **outcomes(found.returns, drawn, recipe.unit)})
             if number == 0:
                 table = _table(found.returns, drawn)
                 shared = {"recipe": recipe, "family": family, "count": count}
@@ -124,6 +128,7 @@ def evaluate(
         "incomplete": int(sum(np.sum(~np.all(np.isfinite(found.returns), axis=1)) for found in per_seed)),
         "interaction": _interaction(recipe, family),
         **_measures(measures, family, recipe.unit),
+        **({"protocol": family.protocol} if family.protocol else {}),
     }
     if on is not None:
         result["trained_on"] = recipe.family
@@ -136,7 +141,7 @@ def evaluate(
         judged = {"curve": _over(modes).curve(), "total": _total(modes, recipe.unit)}
         result["deterministic"] = judged | _measures(measures, family, recipe.unit)
     kept = "evaluation.json" if on is None else f"evaluation-{on}.json"
-    _keep(folder / kept, result | {"per_task": table, "trials": shared["trials"]})
+    _keep(folder / kept, result | {"per_task": table, "scores": scores, "trials": shared["trials"]})
     return result
 
 
@@ -212,19 +217,21 @@ def _keep(path: Path, value: dict[str, Any]) -> None:
 
 def _known(name: str, unit: str, units: int) -> dict[str, Any]:
     """What is shipped about a family. A trained oracle is known by one episode, and is alike in all of a trial; for gradient
-    steps, which are judged by one episode, an oracle's share of the trial."""
+    steps, which are judged by one episode, an oracle's share of the trial. Rules that are no optimum are baselines alone."""
     if name not in oracles.SHIPPED:
         return {"baselines": {}, "oracle": None}
     known = oracles.load(name)
+    oracle = known["oracle"]
     if unit != known["unit"]:
-        return {"baselines": {}, "oracle": known["oracle"] | {"total": known["oracle"]["total"] / known["trial"]}}
+        return {"baselines": {}, "oracle": oracle and oracle | {"total": oracle["total"] / known["trial"]}}
     if known["trial"] > units:  # the recipe's trials are shorter
         cut = {name: _cut(found, units) for name, found in known["baselines"].items()}
-        oracle = known["oracle"]
+        if oracle is None:
+            return {"baselines": cut, "oracle": None}
         level = cut[oracle["name"]]["total"]["mean"] if oracle["name"] in cut else oracle["total"] * units / known["trial"]
         return {"baselines": cut, "oracle": oracle | {"total": level}}
     if known["trial"] == 1 and units > 1:
-        oracle = known["oracle"] | {"total": known["oracle"]["total"] * units}
+        oracle = oracle | {"total": oracle["total"] * units}
         return {"baselines": {name: _repeated(found, units) for name, found in known["baselines"].items()}, "oracle": oracle}
     return known
 

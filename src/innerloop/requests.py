@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from innerloop.run.settings import flat
+
 if TYPE_CHECKING:
     from innerloop.run.config import Recipe
     from innerloop.tasks.family import Family
@@ -56,11 +58,14 @@ def resolve(request: Mapping[str, Any]) -> tuple[Recipe, Family]:
 def examined(name: str) -> Findings:
     """What is wrong with a user's own environment, by the name of its family: some tasks of it are walked."""
     from innerloop.worlds.check import check_environment
+    from innerloop.worlds.check_traced import check_traced
 
     with asked():
         from innerloop.tasks import own
 
         family = own.family(name)
+        if family.on_device:
+            return check_traced(family)
         return check_environment(family.source, family.corners(), family.max_steps)
 
 
@@ -106,15 +111,6 @@ def command(request: Mapping[str, Any], seed: int, out: Path) -> list[str]:
     """What to type for a request of one seed, into `out`."""
     words = ["innerloop", "train", request["recipe"], "--tasks", request["tasks"], "--seed", str(seed)]
     words += ["--steps", str(request["steps"])] if request["steps"] is not None else []
-    for name, value in [*_flat(request["file"]), *request["settings"].items()]:
+    for name, value in [*flat(request["file"]), *request["settings"].items()]:
         words += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
     return [*words, "--out", str(out)]
-
-
-def _flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """{"outer": {"lr": 1}} → ("outer.lr", 1)"""
-    for name, value in nested.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value

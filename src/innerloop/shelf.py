@@ -14,7 +14,7 @@ from innerloop.run.folder import check_name, members, read_json, write_json
 
 _RESULT = (
     "split", "tasks", "seed", "unit", "interaction", "policy", "curve", "total", "gain", "first_gain", "deterministic", "seeds",
-    "interval", "oracle", "gap", "score", "agreement", "incomplete", "measures",
+    "interval", "oracle", "gap", "score", "agreement", "incomplete", "measures", "protocol",
 )  # fmt: skip
 
 

@@ -149,3 +149,9 @@ def test_where_all_episodes_pay_the_same_nothing_is_an_advantage(normalise):
     same[-1, 0] = 0.9  # one episode in twenty pays a tenth less
     found = np.asarray(advantages(obs, same, first, ends, mask, 1.0, 1.0, normalise))
     assert found[:, 0].mean() < -1 < 0 < found[:, 1:].mean()
+
+
+def test_observations_may_have_no_width():
+    obs, reward, first, ends, mask = chunk("point", steps=20, streams=2)
+    found = np.asarray(advantages(obs[..., :0], reward, first, ends, mask, 0.99, 1.0))
+    assert found.shape == (20, 2) and np.isfinite(found).all() and found.any()

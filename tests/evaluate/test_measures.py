@@ -82,6 +82,25 @@ def test_a_mean_is_over_the_steps_of_the_unit():
     np.testing.assert_allclose(mean[0], np.mean(by_hand), rtol=1e-6)
 
 
+@pytest.mark.parametrize("unit", ["episode", "gradient step", "update"])
+def test_any_and_last_are_the_greatest_and_the_final_one(unit):
+    world = DeviceWorld(JudgedDevice())
+    one, meta = evaluator(world.tasks, world, unit)
+    lives = world.live(one.inner, meta, world.tasks.sample(jax.random.key(1), 1), jax.random.key(2), learn_last=False)[0]
+    life = jax.tree.map(lambda x: x[0], lives.chunks)
+    values = -1.0 - jnp.abs(life.next_obs[..., 0])  # all below 0: what is not in the unit must not count as 0
+    got = {per: float(by_unit(values, life, unit, 2, per)[0]) for per in ("any", "last")}
+    found: dict[str, list[float]] = {"any": [], "last": []}
+    for stream in range(3):
+        of_chunk = np.asarray(values[..., stream]).reshape(2, -1)[0]
+        ended = np.asarray(life.terminated | life.truncated)[0, :, stream]
+        inside = of_chunk if unit == "update" else of_chunk[: int(np.argmax(ended)) + 1]
+        found["any"].append(inside.max())
+        found["last"].append(inside[-1])
+    for per, each in found.items():
+        np.testing.assert_allclose(got[per], np.mean(each), rtol=1e-6)
+
+
 def test_a_trial_is_the_mean_of_its_units_or_the_last_step():
     each = np.array([[1.0, 2.0, 6.0]])
     assert of_trial(each, "episode").tolist() == [3.0] and of_trial(each, "gradient step").tolist() == [6.0]
@@ -112,6 +131,13 @@ def test_the_table_shows_them():
     said = console.export_text()
     assert "time in range, %" in said and "72.0 ± 1.0" in said and "41.0 ± 1.0" in said
     assert all(len(line) <= 80 for line in said.splitlines())
+
+
+def test_the_protocol_is_told_wherever_the_measures_are():
+    result, said = evaluation(protocol={"rewards": "v2", "steps in an episode": "500"}), io.StringIO()
+    show(result, Console(width=80, file=said))
+    assert "Protocol: rewards v2, steps in an episode 500." in said.getvalue()
+    assert "Protocol: rewards v2, steps in an episode 500." in page(result)
 
 
 def page(facts):

@@ -9,11 +9,13 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
-from innerloop.evaluate.report import write_report
+from innerloop.evaluate.report import format_of, write_report
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 PAYLOAD = "\"'><script>alert(1)</script><img src=http://evil.test/x onerror=alert(2)>"
@@ -251,15 +253,17 @@ def page(runs, tmp_path) -> tuple[str, Page]:
 
 def check_self_contained(source: str, read: Page) -> None:
     names = {name for name, _ in read.tags}
-    assert not names & {"script", "link", "img", "iframe", "object", "embed", "base", "form", "image", "use"}
+    assert not names & {"script", "link", "iframe", "object", "embed", "base", "form", "image", "use"}
     for name, attributes in read.tags:
-        assert not {"src", "href", "srcset", "style", "xlink:href", "action"} & set(attributes), name
+        assert not {"href", "srcset", "style", "xlink:href", "action"} & set(attributes), name
+        assert "src" not in attributes or (name == "img" and (attributes["src"] or "").startswith("data:image/"))
         assert not any(key.startswith("on") for key in attributes), name
     style = source[source.index("<style>") + 7 : source.index("</style>")]
     assert "url(" not in style and "@import" not in style
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     (policy,) = [a["content"] for n, a in read.tags if n == "meta" and a.get("http-equiv") == "Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; ") and f"style-src 'sha256-{digest}'" in policy
+    assert ("img-src data:;" in policy) == ("img" in names) and "'unsafe" not in policy
 
 
 @pytest.mark.parametrize("make", [bandit, gradient, episodes, seeds])
@@ -474,5 +478,217 @@ def test_no_run_is_refused_with_what_to_do(tmp_path):
 
 
 def test_report_needs_nothing_heavy():
-    code = "import sys, innerloop.evaluate.report; sys.exit(bool({'jax', 'numpy', 'scipy', 'plotly'} & set(sys.modules)))"
+    code = "import sys, innerloop.evaluate.report; sys.exit(bool({'jax', 'numpy', 'scipy', 'matplotlib'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def scored(folder: Path, shift=0.0, trainings=3, drawn="same", tasks=30, **changes) -> Path:
+    """A run of episodes whose evaluation lists the outcomes of each training, all in the same hidden difficulties."""
+    run = episodes(folder, tiny=False)
+    draw = random.Random(4)
+    hard = [[draw.gauss(0, 4) for _ in range(tasks)] for _ in range(trainings)]
+    outcomes = [[30 + shift + k + h for h in row] for k, row in enumerate(hard)]
+    found = json.loads((run / "evaluation.json").read_text())
+    found["baselines"]["random"] = {"curve": curve([0.0] * 4, 0.0), "total": around(0.0, 0.0)}
+    found["scores"] = [{"seed": k, "drawn": f"{drawn} {k}", "outcomes": row} for k, row in enumerate(outcomes)]
+    found["per_task"] = [
+        {"task": i, "params": f"goal {i}", "returns": [1.0, 5.0 + shift, 9.0 + shift, 10.0 + h / 4]}
+        for i, h in enumerate(hard[0])
+    ]
+    found["total"] = around(30 + shift, 1.0)
+    return save(run, evaluation={**found, **changes})
+
+
+def named(folder: Path, name: str) -> Path:
+    """The run under another recipe's name."""
+    return save(folder, recipe=recipe(name, json.loads((folder / "recipe.json").read_text())["family"]))
+
+
+def test_runs_on_the_same_tasks_are_compared_by_scores(tmp_path):
+    runs = [scored(tmp_path / "a"), named(scored(tmp_path / "b", 2.0), "varibad")]
+    source, read = page(runs, tmp_path)
+    check_self_contained(source, read)
+    assert "varibad over rl2 3 × 30 100 % (100 % to 100 %)" in read.text
+    for part in ("Scores over trainings and tasks", "Performance profile", "Learning curves", "The same held-out tasks"):
+        assert part in read.text
+    assert "a random policy has 0 (0) and the oracle (Bayes-optimal value) 1 (37.21)" in read.text
+    assert "With fewer than 10 trainings (3 here) they are preliminary" in read.text
+    assert "goal 11" in read.text and "not compared" not in read.text
+
+
+def test_runs_measured_on_other_tasks_are_not_paired(tmp_path):
+    runs = [scored(tmp_path / "a", per_task=[]), scored(tmp_path / "b", drawn="others", per_task=[])]
+    _, read = page(runs, tmp_path)
+    assert "not measured on the same tasks: evaluate both with the same --seed and --tasks" in read.text
+    assert "The same held-out tasks" not in read.text and "rl2 (a)" in read.text
+
+
+def test_an_evaluation_that_lists_one_training_says_what_its_interval_is(tmp_path):
+    runs = [scored(tmp_path / "a", scores=None), scored(tmp_path / "b", scores=[{"outcomes": ["x"]}, 3])]
+    for run in runs:  # nothing lies between random and such an oracle
+        save(run, evaluation=json.loads((run / "evaluation.json").read_text()) | {"oracle": {"total": 1e-320}})
+    _, read = page(runs, tmp_path)
+    assert "1 × 30" in read.text and "it says nothing of another training" in read.text
+
+
+def test_what_cannot_be_compared_is_named_and_scores_stand_across_families(tmp_path):
+    runs = [scored(tmp_path / "a"), gradient(tmp_path / "g"), save(tmp_path / "new", recipe=recipe("pearl", "x"))]
+    source, read = page(runs, tmp_path)
+    check_self_contained(source, read)
+    assert (
+        "These are not compared with each other: rl2 on grid-navi (4 episodes); maml on point-goal (5 gradient steps)"
+        in read.text
+    )
+    assert "pearl (new) has not been evaluated" in read.text
+    assert "Across families" in read.text and "known goal" in read.text and "which method is better" in read.text
+    found = json.loads((runs[1] / "evaluation.json").read_text())
+    save(runs[1], evaluation={**found, "oracle": None})
+    text = page(runs, tmp_path)[1].text
+    assert "Not as scores either" in text and "point-goal (5 gradient steps)" in text and "Across families" not in text
+
+
+def test_other_lengths_units_and_splits_are_not_compared(tmp_path):
+    a = scored(tmp_path / "a")
+    for i, changes in enumerate(({"curve": curve([1, 2], 0.1)}, {"unit": "step"}, {"split": "train"})):
+        _, read = page([a, scored(tmp_path / f"b{i}", **changes)], tmp_path)
+        assert "not compared with each other" in read.text and "Performance profile" not in read.text
+
+
+def test_methods_over_several_settings_are_aggregated(tmp_path):
+    runs = []
+    for family, unit in (("grid-navi", "episode"), ("other", "episode")):
+        for name, shift in (("rl2", 0.0), ("varibad", 3.0)):
+            run = named(scored(tmp_path / f"{family}-{name}", shift, unit=unit, family=family), name)
+            runs.append(save(run, recipe=recipe(name, family)))
+    source, read = page(runs, tmp_path)
+    check_self_contained(source, read)
+    assert "Over 2 settings" in read.text and "optimality gap" in read.text and "stratified by setting" in read.text
+    again = json.loads((runs[0] / "evaluation.json").read_text())
+    save(runs[0], evaluation={**again, "scores": None})
+    assert "No interval: the evaluations do not list single trainings" in page(runs, tmp_path)[1].text
+
+
+def test_maps_and_transfer_matrices_show_for_several_runs(tmp_path):
+    drawn = {"places": [[0, 0], [1, 2], [2, 1]], "params": [[0.0], [1.0], [2.0]], "transfer": {"returns": [[1, 0], [0, 1]]}}
+    runs = [save(scored(tmp_path / name), map=drawn) for name in "ab"]
+    _, read = page(runs, tmp_path)
+    assert read.text.count("A map between tasks") == 2 and read.text.count("Row: adapted in; column: acts in") == 2
+
+
+GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")  # a pixel
+
+
+def test_videos_are_inlined_by_what_they_are_and_large_ones_named(tmp_path):
+    run = seeds(tmp_path / "run")
+    for folder in (run / "videos", run / "seed-1" / "videos"):
+        folder.mkdir()
+        (folder / "after.gif").write_bytes(GIF)
+    (run / "videos" / "large.gif").write_bytes(GIF + bytes(2_000_000))
+    (run / "videos" / "page.png").write_bytes(b"<svg onload=alert(1)>")
+    (run / "videos" / f"{PAYLOAD.replace('/', '')}.gif").write_bytes(GIF)
+    (run / "videos" / "link.gif").symlink_to(run / "evaluation.json")
+    source, read = page(run, tmp_path)
+    check_self_contained(source, read)
+    images = [a for n, a in read.tags if n == "img"]
+    assert len(images) == 3 and all((a["src"] or "").startswith("data:image/gif;base64,") and a["alt"] for a in images)
+    assert "large.gif (2.0 MB; up to 1.5 MB are inlined" in read.text and "page.png (no GIF, PNG or WebP)" in read.text
+    assert "seed-1/after.gif" in read.text and "link.gif" not in read.text
+
+
+def test_single_tasks_of_one_run_are_drawn_small(tmp_path):
+    source, read = page(scored(tmp_path / "a"), tmp_path)
+    assert sum(name == "h4" for name, _ in read.tags) == 12 and "all to the same scale" in read.text
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_markdown_says_the_same_and_escapes_names(runs, tmp_path):
+    found = json.loads((scored(tmp_path / "0") / "evaluation.json").read_text())
+    found["baselines"] |= {"a|b <img src=x> [x](http://evil.test) `c`\n# d": {"total": around(1.0, 0.1)}}
+    folders = [save(scored(tmp_path / str(i), i), evaluation=found) for i in range(runs)]
+    folders = [named(folder, f"r{i}\n# x|y") for i, folder in enumerate(folders)]
+    save(folders[0], run=about("innerloop train ``` rl2\n# no"))
+    text = write_report(folders, tmp_path / "out.md").read_text("utf-8")
+    assert "r0 \\# x\\|y on grid-navi" in text and "\n# d" not in text and "\n# x" not in text and "\n# no" not in text
+    assert "\\<img src=x\\>" in text and "\\[x\\](http" in text and "\\`c\\`" in text
+    assert ("probability of improvement" in text) == (runs > 1)
+    lines = text.splitlines()
+    for i, line in enumerate(lines):
+        if line.startswith("| ---"):
+            columns = line.count("|")
+            rows = [r for r in lines[i - 1 : i + 5] if r.startswith("|")]
+            assert all(len(re.findall(r"(?<!\\)\|", r)) == columns for r in rows)
+
+
+@pytest.mark.parametrize("kind", ["svg", "pdf"])
+@pytest.mark.parametrize("runs", [1, 3])
+def test_figures_are_the_same_bytes_and_hold_no_names_as_marks(kind, runs, tmp_path):
+    pytest.importorskip("matplotlib", reason="figures need innerloop[figure]")
+    folders = [scored(tmp_path / "$a$<b>"), named(scored(tmp_path / "b", 2.0), "$x_1$ <script>"), gradient(tmp_path / "g")]
+    first = write_report(folders[:runs], tmp_path / f"one.{kind}").read_bytes()
+    assert first == write_report(folders[:runs], tmp_path / "two", kind).read_bytes()
+    if kind == "pdf":
+        assert first.startswith(b"%PDF") and b"/Type3" not in first and len(first) < 200_000
+    else:
+        root = ElementTree.fromstring(first)
+        assert root.tag.endswith("svg") and not [e for e in root.iter() if e.tag.endswith(("script", "image"))]
+        words = " ".join(e.text or "" for e in root.iter() if e.tag.endswith("text"))
+        assert "experience (episodes)" in words
+        assert runs == 1 or "$x_1$ <script>" in words
+
+
+def test_nothing_to_draw_and_a_wrong_format_are_refused(tmp_path):
+    pytest.importorskip("matplotlib", reason="figures need innerloop[figure]")
+    with pytest.raises(ValueError, match="none of the runs has been evaluated"):
+        write_report([save(tmp_path / "run", recipe=recipe("rl2", "x"))], tmp_path / "out.svg")
+    for given, message in (("png", "accepted: html, md, svg, pdf"), ("md", "disagree")):
+        with pytest.raises(ValueError, match=message):
+            format_of(Path("page.html"), given)
+    assert [format_of(Path(name), None) for name in ("a.md", "b.HTM", "c", "d.txt", "e.pdf")] == [
+        "md",
+        "html",
+        "html",
+        "html",
+        "pdf",
+    ]
+
+
+def test_colours_can_be_read_on_their_ground():
+    """WCAG 2.2 AA: text and lines' names at 4.5 to 1, in light and dark."""
+    style = files("innerloop.evaluate.page").joinpath("report.css").read_text("utf-8")
+    schemes = re.findall(r":root \{([^}]*)\}", style)[:2]
+    for scheme in schemes:
+        colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", scheme))
+        for name in ("ink", "soft", "oracle", *(f"c{i}" for i in range(8))):
+            for ground in ("paper", "card"):
+                assert contrast(colours[name], colours[ground]) >= 4.5, (name, ground, scheme[:40])
+
+
+def contrast(a: str, b: str) -> float:
+    def light(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((light(a), light(b)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_measures_of_several_runs_stand_beside_each_other(tmp_path):
+    measured = {"time in range": {"unit": "%", "per": "step", "curve": curve([60, 70], 1), "trial": around(65.0, 1.0)}}
+    runs = [scored(tmp_path / "a", measures=measured), named(scored(tmp_path / "b", measures=measured), "varibad")]
+    source, read = page(runs, tmp_path)
+    check_self_contained(source, read)
+    assert read.text.count("Beside the return") == 3 and "time in range" in read.text
+    assert write_report(runs, tmp_path / "m.md").read_text("utf-8").count("65.0 (64.0 to 66.0)") >= 4
+
+
+def test_the_highest_oracle_counts_and_is_said(tmp_path):
+    runs = [scored(tmp_path / "a", oracle={"name": "best of population", "total": 10.0}), scored(tmp_path / "b")]
+    _, read = page(runs, tmp_path)
+    assert "The runs name different oracles; scores are taken to the highest, Bayes-optimal value" in read.text
+
+
+def test_figures_without_the_extra_name_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"pip install 'innerloop\[figure\]'"):
+        write_report([episodes(tmp_path / "run")], tmp_path / "out.pdf")

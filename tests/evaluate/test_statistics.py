@@ -49,37 +49,6 @@ def test_t_interval_covers_at_its_level_with_few_seeds():
     assert np.mean((got.lo <= 0) & (got.hi >= 0)) == pytest.approx(0.95, abs=0.012)
 
 
-def test_iqm_is_the_mean_of_the_middle_half():
-    assert statistics.iqm(np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 100.0])) == pytest.approx(3.5)
-
-
-@pytest.mark.parametrize("method", ["BCa", "percentile"])
-def test_stratified_iqm_covers_most_of_the_time(method):
-    rng, hits = np.random.default_rng(5), 0
-    for _ in range(40):
-        scores = rng.normal(size=(10, 6))
-        got = statistics.stratified_iqm(scores, replicates=300, method=method)
-        hits += int(got.lo <= 0 <= got.hi)
-    assert hits >= 33
-
-
-def test_stratified_iqm_matches_scipy_for_one_task():
-    scores = np.random.default_rng(6).gamma(1.0, size=(30, 1))
-    got = statistics.stratified_iqm(scores, replicates=4_000)
-    trim = lambda x, axis: scipy.stats.trim_mean(x, 0.25, axis=axis)  # noqa: E731
-    ref = scipy.stats.bootstrap((scores[:, 0],), trim, n_resamples=4_000, method="BCa", rng=np.random.default_rng(7))
-    assert got.lo == pytest.approx(ref.confidence_interval.low, abs=0.05)
-    assert got.hi == pytest.approx(ref.confidence_interval.high, abs=0.08)
-
-
-def test_stratified_iqm_keeps_tasks_and_repeats_itself():
-    scores = np.tile(np.array([[0.0, 10.0, 20.0, 30.0]]), (5, 1))  # seeds agree: nothing to resample
-    got = statistics.stratified_iqm(scores, replicates=100)
-    assert got.lo == got.hi == got.mean == 15.0
-    noisy = scores + np.random.default_rng(8).normal(size=scores.shape)
-    assert statistics.stratified_iqm(noisy, replicates=100) == statistics.stratified_iqm(noisy, replicates=100)
-
-
 def test_intervals_are_ready_for_json():
     curve = statistics.over_tasks(np.random.default_rng(9).normal(size=(5, 2)))
     assert [row["experience"] for row in json.loads(json.dumps(curve.curve()))] == [0, 1]
@@ -93,5 +62,3 @@ def test_errors_say_what_was_given():
         statistics.over_tasks(np.array([1.0, np.nan, 2.0]))
     with pytest.raises(ValueError, match="equal shapes"):
         statistics.paired(np.ones(3), np.ones(4))
-    with pytest.raises(ValueError, match="percentile"):
-        statistics.stratified_iqm(np.ones((3, 2)), method="magic")

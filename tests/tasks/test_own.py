@@ -10,6 +10,7 @@ from innerloop.tasks.names import family
 from innerloop.tasks.own import named
 from innerloop.tasks.switching import Acting, plain, seen
 from innerloop.tasks.varying import Choice, Range, count, parsed
+from innerloop.worlds.check import check_environment
 
 MOD = "innerloop_own_env"
 
@@ -34,13 +35,33 @@ class Still(gymnasium.Env):
         return np.zeros(2), self.pay, False, self.time >= 5, {}
 
 
+class Seeing(Still):
+    """Shows a picture of what it pays, beside a vector."""
+
+    observation_space = gymnasium.spaces.Dict(
+        camera=gymnasium.spaces.Box(0, 255, (18, 16, 3), np.uint8), arm=gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float64)
+    )
+    action_space = gymnasium.spaces.Discrete(3)
+
+    def shown(self):
+        return {"camera": np.full((18, 16, 3), 10 * self.time, np.uint8), "arm": np.full(2, 0.1 * self.time)}
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.shown(), {}
+
+    def step(self, action):
+        _, *rest = super().step(action)
+        return self.shown(), *rest
+
+
 @pytest.fixture(autouse=True)
 def module(monkeypatch):
     import sys
     import types
 
     found = types.ModuleType(MOD)
-    found.make = Still
+    found.make, found.seeing = Still, Seeing
     found.listed = lambda pay, kind: Still(pay, kind)
     found.listed.tasks = [{"pay": float(i), "kind": "b"} for i in range(10)]
     monkeypatch.setitem(sys.modules, MOD, found)
@@ -127,6 +148,23 @@ def test_spaces_are_put_into_ours():
     with pytest.raises(ValueError, match="cannot be read"):
         plain(gymnasium.spaces.Text(5))
     assert Discrete(3) != Box((3,))
+
+
+def test_a_dict_with_images_lives_as_bytes_beside_vectors():
+    from innerloop.core import Plan
+    from innerloop.inner.recurrent import Recurrent
+    from innerloop.worlds import HostWorld
+
+    env = family(f"env:{MOD}:seeing?pay=0:1")
+    assert env.spaces.obs == {"camera": Box((18, 16, 3), 0.0, 255.0, "uint8"), "arm": Box((2,), -1.0, 1.0)}
+    assert not check_environment(f"{MOD}:seeing", env.corners()).problems
+    inner, world = Recurrent(Plan(1, 7, 1), env.spaces, width=8, normalise=True), HostWorld(env, workers=0)
+    life, _ = world.live(inner, inner.init(jax.random.key(0)), env.sample(jax.random.key(1), 2), jax.random.key(2))
+    seen, arrived = life.chunks.step.obs, life.chunks.next_obs
+    assert seen["camera"].dtype == arrived["camera"].dtype == np.uint8 and not world.faults
+    np.testing.assert_array_equal(seen["camera"][0, 0, :, 0, 0, 0, 0], [0, 10, 20, 30, 40, 0, 10])
+    np.testing.assert_array_equal(arrived["camera"][0, 0, :, 0, 0, 0, 0], [10, 20, 30, 40, 50, 10, 20])
+    np.testing.assert_allclose(seen["arm"][0, 0, :5, 0, 0], [0.0, 0.1, 0.2, 0.3, 0.4], rtol=1e-6)
 
 
 def test_what_is_wrong_is_said():

@@ -123,3 +123,13 @@ def test_numbers_are_judged_all_at_once():
     assert sound([BOX], [obs], reward)[4] == "reward is not finite"
     choice = Leaf(("kind",), (), True, 0, 2)
     assert list(sound([choice], [np.array([0, 2, 3, -1, 2**40])])) == [2, 3, 4]
+
+
+def test_bytes_stay_bytes_and_nothing_else_becomes_one():
+    leaf, out = Leaf((), (2, 2, 1), False, 0, 255, "uint8"), np.zeros((2, 2, 1), np.uint8)
+    assert leaf.dtype == np.uint8
+    admit(leaf, np.full((2, 2, 1), 200, np.uint8), out)
+    assert (out == 200).all() and not sound([leaf], [out[None]])
+    for other in (np.full((2, 2, 1), 300), np.full((2, 2, 1), 0.5)):
+        with pytest.raises(Misfit, match="expected uint8"):
+            admit(leaf, other, out)

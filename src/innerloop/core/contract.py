@@ -138,6 +138,7 @@ class Transitions(NamedTuple):
     reward: Array
     arrived: Any  # the observation that the action led to, before any reset
     terminated: Array
+    told: Any = None  # [..., M], what the environment said beside (`Lifetime.told`); for reports only
 
 
 class Lifetime(NamedTuple):
@@ -149,6 +150,7 @@ class Lifetime(NamedTuple):
     start: Any  # Fast at the first row; always present
     fresh: Array  # bool: the life began here, so replay takes `begin(meta)` and its gradient instead of `start`
     task: Task  # for outers and reports only: no inner ever sees it
+    told: Any = None  # [K, T, N, M], numbers that a host family asked of `info` (`Family.told`); for reports only
 
 
 class Inner(eqx.Module, Generic[Meta, Fast]):
@@ -238,6 +240,11 @@ class Inner(eqx.Module, Generic[Meta, Fast]):
 
     def check(self) -> None:
         """ValueError, naming what is accepted, where a setting is not. Called before anything compiles."""
+
+    @property
+    def sighted(self) -> bool:
+        """Whether its nets can encode images by convolutions. Default: False, and recipes refuse observations with images."""
+        return False
 
     def absorb(self, meta: Meta, lives: Lifetime) -> Meta:
         """Statistics of a batch of lives [B, ...] that meta carries without a gradient (normalisers). Outers call it

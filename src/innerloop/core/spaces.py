@@ -54,6 +54,9 @@ class Cells(Discrete):
         return jnp.reshape(places, (*jnp.shape(x), self.width))
 
 
+IMAGE = 16  # pixels that either side of an image has at least; smaller boxes are flattened
+
+
 @dataclass(frozen=True)
 class Box:
     """Real vectors of `shape`; `low` and `high` bound every entry and may be infinite."""
@@ -61,6 +64,7 @@ class Box:
     shape: tuple[int, ...]
     low: float = -math.inf
     high: float = math.inf
+    dtype: str = "float32"  # in which lives hold it: "uint8" keeps images at a quarter of the memory
 
     @property
     def width(self) -> int:
@@ -71,15 +75,24 @@ class Box:
     def bounded(self) -> bool:
         return math.isfinite(self.low) and math.isfinite(self.high)
 
+    @property
+    def image(self) -> bool:
+        """Whether it is an image [height, width, channels], of 16 × 16 pixels at least."""
+        return len(self.shape) == 3 and min(self.shape[:2]) >= IMAGE
+
     def zeros(self, lead: tuple[int, ...] = ()) -> Array:
-        return jnp.zeros((*lead, *self.shape), jnp.float32)
+        return jnp.zeros((*lead, *self.shape), self.dtype)
 
     def encode(self, x: Array) -> Array:
-        """float [..., *shape] → float32 [..., width]; a bounded box is scaled to [-1, 1]."""
-        flat = jnp.reshape(x, (*x.shape[: x.ndim - len(self.shape)], self.width)).astype(jnp.float32)
+        """real [..., *shape] → float32 [..., width]; a bounded box is scaled to [-1, 1]."""
+        return self.scale(jnp.reshape(x, (*x.shape[: x.ndim - len(self.shape)], self.width)))
+
+    def scale(self, x: Array) -> Array:
+        """real [...] → float32 [...], a bounded box's from [low, high] to [-1, 1]."""
+        x = x.astype(jnp.float32)
         if self.bounded:
-            flat = (2.0 * flat - (self.high + self.low)) / (self.high - self.low)
-        return flat
+            x = (2.0 * x - (self.high + self.low)) / (self.high - self.low)
+        return x
 
 
 Space = Discrete | Box
@@ -92,12 +105,16 @@ class Spaces(NamedTuple):
     action: Space
 
 
+def _keys(space: Any) -> Any:
+    """Of a nested space, in the order in which its parts are encoded."""
+    return sorted(space) if isinstance(space, dict) else range(len(space))
+
+
 def encode(space: Any, x: Any) -> Array:
     """Flatten an observation of any (nested) space to float32 [..., width]."""
     if isinstance(space, (Discrete, Box)):
         return space.encode(x)
-    keys = sorted(space) if isinstance(space, dict) else range(len(space))
-    return jnp.concatenate([encode(space[k], x[k]) for k in keys], axis=-1)
+    return jnp.concatenate([encode(space[k], x[k]) for k in _keys(space)], axis=-1)
 
 
 def width(space: Any) -> int:
@@ -105,6 +122,28 @@ def width(space: Any) -> int:
     if isinstance(space, (Discrete, Box)):
         return space.width
     return sum(width(s) for s in (space.values() if isinstance(space, dict) else space))
+
+
+def parts(space: Any, x: Any = None) -> list[tuple[Space, Any]]:
+    """The plain spaces in a (nested) space, in the order in which they are encoded, each with its part of an observation."""
+    if isinstance(space, (Discrete, Box)):
+        return [(space, x)]
+    return [part for k in _keys(space) for part in parts(space[k], None if x is None else x[k])]
+
+
+def images(space: Any, x: Any = None) -> list[tuple[Box, Any]]:
+    """The images in a (nested) space, each with its part of an observation."""
+    return [(part, y) for part, y in parts(space, x) if isinstance(part, Box) and part.image]
+
+
+def vectors(space: Any, x: Any) -> Array:
+    """All but the images of an observation, flattened as `encode` does; float32 [..., P], and P may be 0."""
+    found = parts(space, x)
+    rows = [part.encode(y) for part, y in found if not (isinstance(part, Box) and part.image)]
+    if rows:
+        return jnp.concatenate(rows, axis=-1) if len(rows) > 1 else rows[0]
+    image, y = images(space, x)[0]
+    return jnp.zeros((*y.shape[: y.ndim - len(image.shape)], 0))
 
 
 def zeros(space: Any, lead: tuple[int, ...] = ()) -> Any:

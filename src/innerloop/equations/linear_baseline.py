@@ -101,7 +101,7 @@ def advantages(
     cut, reward = jnp.asarray(ends | ~mask), jnp.where(mask, reward, 0.0)
     returns = jax.vmap(discounted_returns, (1, 1, None), 1)(reward, cut, discount)
     time = jax.vmap(steps_in_episode, 1, 1)(first)
-    design = features(obs.reshape(-1, width), time.reshape(-1), mask.reshape(-1))
+    design = features(obs.reshape(time.size, width), time.reshape(-1), mask.reshape(-1))  # width may be 0
     value = fit(design, jnp.where(mask, returns, 0.0).reshape(-1)).reshape(steps, streams)
     after = jnp.concatenate([value[1:], jnp.zeros((1, streams))])
     cut = cut.at[-1].set(True)

@@ -47,13 +47,18 @@ def by_unit(values: Array, chunks: Chunk, unit: str, episodes: int, per: str = "
             "gradient step": the return of the first whole episode of every chunk [K]; "update": the sum of rewards of every
             chunk [K], of agents that learn from chunks shorter than an episode.
         episodes: see there.
-        per: "episode": sums, as told; "step": the mean over a unit's steps in place of its sum.
+        per: "episode": sums, as told; "step": the mean over a unit's steps in place of its sum; "any": the greatest of them;
+            "last": that of its last step.
 
     Returns:
         float [units]; NaN for an episode that no stream finished.
     """
 
     def added(value: Array, inside: Array, axis: int) -> Array:
+        if per == "any":
+            return jnp.where(jnp.any(inside, axis), jnp.max(jnp.where(inside, value, -jnp.inf), axis), 0.0)
+        if per == "last":
+            inside = inside & (jnp.flip(jnp.cumsum(jnp.flip(inside, axis), axis), axis) == 1)
         total = jnp.sum(jnp.where(inside, value, 0.0), axis=axis)
         return total / jnp.maximum(jnp.sum(inside, axis=axis), 1) if per == "step" else total
 
@@ -81,7 +86,7 @@ def by_unit(values: Array, chunks: Chunk, unit: str, episodes: int, per: str = "
 def measured(family: Family, life: Lifetime) -> dict[str, Array]:
     """The family's measures of every transition of one life; {name: float [K, T, N]}."""
     c = life.chunks
-    seen = Transitions(c.step.obs, c.action, c.reward, c.next_obs, c.terminated)
+    seen = Transitions(c.step.obs, c.action, c.reward, c.next_obs, c.terminated, life.told)
     of_row = jax.vmap(jax.vmap(jax.vmap(lambda row: family.measure(life.task, row))))
     return of_row(seen)
 

@@ -40,7 +40,7 @@ def _measures(contenders: dict[str, Any]) -> Table | None:
         cells = []
         for column, measure in first.items():
             point = measures[column]["trial"]
-            digits = _decimals([measure["trial"]["mean"]])
+            digits = min(2, _decimals([measure["trial"]["mean"]]))
             cells.append(f"{point['mean']:.{digits}f} ± {(point['hi'] - point['lo']) / 2:.{digits}f}")
         table.add_row(name, *cells, style="" if number else "bold")
     return table
@@ -85,6 +85,9 @@ def show(result: dict[str, Any], console: Console | None = None) -> None:
         f"{result['interval']}.\nGain from first to last {unit}: {gain['mean']:.3g} [{gain['lo']:.3g}, {gain['hi']:.3g}].",
         markup=False,
     )
+    if "protocol" in result:
+        told = ", ".join(f"{name} {value}" for name, value in result["protocol"].items())
+        console.print(f"Protocol: {told}.", markup=False)
     if "score" in result:
         value, agreement = result["score"], result["agreement"]
         console.print(

@@ -14,10 +14,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from innerloop.core import Belief, Decision, Evidence, Inner, Lifetime, Plan, Spaces, Step, accept, at_least
-from innerloop.core.spaces import encode, width
+from innerloop.core.spaces import encode, images, width
 from innerloop.equations.evidence import kl_chain, sign_error, squared_error
 from innerloop.equations.returns import masked_mean
-from innerloop.nets import memory as memories
+from innerloop.nets import memory as memories, vision
 from innerloop.nets.decoder import Decoder
 from innerloop.nets.hyper import HyperHead
 from innerloop.nets.layers import Dense, Head, Perceptron
@@ -47,6 +47,7 @@ class BeliefMeta(NamedTuple):
     value: Dense | None
     obs: Moments | None = None  # statistics of observations and rewards, where the inner normalises
     reward: Moments | None = None
+    eyes: tuple[vision.Eye, ...] | None = None  # for images
 
 
 class Believed(NamedTuple):
@@ -79,18 +80,29 @@ class BeliefFilter(Inner[BeliefMeta, Believed]):
     std: float = eqx.field(static=True, default=0.5)  # initial, in units of the action space; Box actions only
     head: str = eqx.field(static=True, default="dense")  # "hyper": the belief makes the weights of a net that reads o_t
     units: int = eqx.field(static=True, default=32)  # of that net
+    vision: str = eqx.field(static=True, default="auto")  # "conv": images by convolutions, as auto has it; "flat": as vectors
 
     def check(self) -> None:
         memories.check(self.memory, self.width, self.layers, self.heads)
         accept("inner.likelihood", self.likelihood, LIKELIHOODS)
         accept("inner.explains", self.explains, EXPLAINS)
         accept("inner.head", self.head, HEADS)
+        vision.check(self.vision, self.spaces.obs)
+        if self.states and self.vision != "flat" and images(self.spaces.obs):
+            raise ValueError(
+                "inner.states foretells observations, and the features of images change while they are foretold: all alike, "
+                "they would be foretold best. Set inner.states to false, or inner.vision to 'flat'."
+            )
         for name in ("latent", "embed"):
             at_least(f"inner.{name}", getattr(self, name), 1)
 
+    @property
+    def sighted(self) -> bool:
+        return True
+
     def init(self, key: Array) -> BeliefMeta:
         key_embed, key_cell, key_belief, key_body, key_policy, key_value, key_decoder = jax.random.split(key, 7)
-        seen, acted = width(self.spaces.obs), width(self.spaces.action)
+        seen, acted = vision.seen_width(self.vision, self.spaces.obs), width(self.spaces.action)
         known = 2 * self.latent
         size = (seen + known, *self.hidden)[-1]
         dense = self.head == "dense"
@@ -108,8 +120,9 @@ class BeliefFilter(Inner[BeliefMeta, Believed]):
             if dense
             else HyperHead.init(key_policy, known, seen, self.units, self.spaces.action, std=self.std),
             Dense.init(key_value, size, 1, scale=0.1) if dense else None,
-            Moments.empty(seen) if self.normalise else None,
+            Moments.empty(vision.flat_width(self.vision, self.spaces.obs)) if self.normalise else None,
             Moments.empty(1) if self.normalise else None,
+            vision.make(self.vision, jax.random.fold_in(key_embed, 1), self.spaces.obs),
         )
 
     def begin(self, meta: BeliefMeta, key: Array) -> Believed:
@@ -122,13 +135,12 @@ class BeliefFilter(Inner[BeliefMeta, Believed]):
         if meta.obs is None or meta.reward is None:
             return meta
         rows = lives.chunks
-        obs = meta.obs.absorb(encode(self.spaces.obs, rows.step.obs), rows.mask)
+        obs = meta.obs.absorb(vision.flat(meta.eyes, self.spaces.obs, rows.step.obs), rows.mask)
         return meta._replace(obs=obs, reward=meta.reward.absorb(rows.step.reward[..., None], rows.mask & ~rows.step.born))
 
     def see(self, meta: BeliefMeta, obs: Any) -> Array:
         """Observations as every net of this inner reads them; [..., O]."""
-        x = encode(self.spaces.obs, obs)
-        return x if meta.obs is None else meta.obs.standardise(x)
+        return vision.look(meta.eyes, meta.obs, self.spaces.obs, obs)
 
     def scaled(self, meta: BeliefMeta, reward: Array) -> Array:
         """Rewards as the filter reads and the decoder foretells them."""

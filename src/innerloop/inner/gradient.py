@@ -14,9 +14,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from innerloop.core import Chunk, Decision, Dist, Inner, Lifetime, Plan, Spaces, accept, at_least
-from innerloop.core.spaces import encode, width
+from innerloop.core.spaces import vectors
 from innerloop.equations.linear_baseline import NORMALISE, WEIGHTS, credit
 from innerloop.equations.surrogates import ESTIMATORS, surrogate
+from innerloop.nets import vision
 from innerloop.nets.layers import ACTIVATIONS, Head, Perceptron
 from innerloop.nets.moments import Moments
 
@@ -30,6 +31,7 @@ class PolicyNet(NamedTuple):
     head: Any  # Head
     obs: Moments | None = None  # statistics of observations, where the inner normalises
     context: Array | None = None  # [C], the body's further inputs; a task's own only
+    eyes: tuple[vision.Eye, ...] | None = None  # for images
     rates: Any = None  # learned step sizes, a tree like the adapted part; meta-learned only
 
 
@@ -62,6 +64,7 @@ class Gradient(Inner[PolicyNet, GradientFast]):
     std: float = eqx.field(static=True, default=1.0)  # initial, learned; paper: 1
     scale: float = eqx.field(static=True, default=1.0)  # of the head's initial weights
     weights: str = eqx.field(static=True, default="advantage")  # of log-likelihoods; "return": the bare reward-to-go
+    vision: str = eqx.field(static=True, default="auto")  # "conv": images by convolutions, as auto has it; "flat": as vectors
     inherits: bool = eqx.field(static=True, default=True)  # False: every task starts from random parameters (a baseline)
 
     def check(self) -> None:
@@ -71,6 +74,7 @@ class Gradient(Inner[PolicyNet, GradientFast]):
         accept("inner.adapts", self.adapts, ADAPTS)
         accept("inner.rates", self.rates, RATES)
         accept("inner.weights", self.weights, WEIGHTS)
+        vision.check(self.vision, self.spaces.obs)
         at_least("inner.context", self.context, 0)
         if (self.adapts == "context") != (self.context > 0):
             raise ValueError(
@@ -80,12 +84,17 @@ class Gradient(Inner[PolicyNet, GradientFast]):
         if not self.std > 0:
             raise ValueError(f"inner.std is {self.std}; a standard deviation must be above 0.")
 
+    @property
+    def sighted(self) -> bool:
+        return True
+
     def init(self, key: Array) -> PolicyNet:
         key_body, key_head = jax.random.split(key)
-        inputs = width(self.spaces.obs) + self.context
+        inputs = vision.seen_width(self.vision, self.spaces.obs) + self.context
         body = Perceptron.init(key_body, inputs, self.hidden)
         head = Head.init(key_head, (inputs, *self.hidden)[-1], self.spaces.action, scale=self.scale, std=self.std)
-        net = PolicyNet(body, head, Moments.empty(width(self.spaces.obs)) if self.normalise_obs else None)
+        obs = Moments.empty(vision.flat_width(self.vision, self.spaces.obs)) if self.normalise_obs else None
+        net = PolicyNet(body, head, obs, eyes=vision.make(self.vision, jax.random.fold_in(key, 2), self.spaces.obs))
         if self.rates == "fixed":
             return net
         each = max(self.plan.chunks - 1, 1)
@@ -96,7 +105,7 @@ class Gradient(Inner[PolicyNet, GradientFast]):
         if meta.obs is None:
             return meta
         rows = lives.chunks
-        return meta._replace(obs=meta.obs.absorb(encode(self.spaces.obs, rows.step.obs), rows.mask))
+        return meta._replace(obs=meta.obs.absorb(vision.flat(meta.eyes, self.spaces.obs, rows.step.obs), rows.mask))
 
     def adapted(self, meta: PolicyNet, fast: GradientFast) -> PolicyNet | None:
         return None if self.adapts == "context" else _joined(meta, fast.net)
@@ -104,14 +113,13 @@ class Gradient(Inner[PolicyNet, GradientFast]):
     def _own(self, net: PolicyNet) -> PolicyNet:
         """The part of `net` that a task has to itself, as it enters the task."""
         if self.adapts == "all":
-            return PolicyNet(net.body, net.head)
+            return PolicyNet(net.body, net.head, eyes=net.eyes)
         if self.adapts == "head":
             return PolicyNet(None, net.head)
         return PolicyNet(None, None, context=jnp.zeros(self.context))
 
     def _see(self, net: PolicyNet, obs: Any) -> Array:
-        x = encode(self.spaces.obs, obs)
-        return x if net.obs is None else net.obs.standardise(x)
+        return vision.look(net.eyes, net.obs, self.spaces.obs, obs)
 
     def _policy(self, net: PolicyNet, x: Array) -> Dist:
         """The distribution at standardised observations x [..., O]. Rows are one axis inside: the transposes of products
@@ -134,12 +142,16 @@ class Gradient(Inner[PolicyNet, GradientFast]):
         return fast, self.decide(meta, fast, steps.obs)
 
     def learn(self, meta: PolicyNet, fast: GradientFast, chunk: Chunk, key: Array) -> GradientFast:
-        x = self._see(_joined(meta, fast.net), chunk.step.obs)
+        net = _joined(meta, fast.net)
+        # The baseline is linear in vectors; of thousands of pixels it could not be solved.
+        known = self._see(net, chunk.step.obs) if net.eyes is None else vectors(self.spaces.obs, chunk.step.obs)
         first, mask, ends = chunk.step.first, chunk.mask, chunk.terminated | chunk.truncated
-        advantage = credit(self.weights, x, chunk.reward, first, ends, mask, self.discount, self.gae_lambda, self.normalise)
+        advantage = credit(self.weights, known, chunk.reward, first, ends, mask, self.discount, self.gae_lambda, self.normalise)
 
         def loss(own: PolicyNet) -> Array:
-            log_prob = self._policy(_joined(meta, own), x).log_prob(chunk.action)
+            net = _joined(meta, own)
+            x = known if net.eyes is None else self._see(net, chunk.step.obs)
+            log_prob = self._policy(net, x).log_prob(chunk.action)
             return surrogate(self.estimator, log_prob, chunk.log_prob, advantage, first, mask)
 
         gradient = jax.grad(loss)(fast.net)

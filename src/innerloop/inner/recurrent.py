@@ -14,7 +14,7 @@ from jax import Array
 
 from innerloop.core import Decision, Inner, Lifetime, Plan, Spaces, Step, accept, at_least
 from innerloop.core.spaces import encode, width
-from innerloop.nets import memory as memories
+from innerloop.nets import memory as memories, vision
 from innerloop.nets.hyper import HyperHead
 from innerloop.nets.layers import Dense, Head
 from innerloop.nets.moments import Moments
@@ -32,6 +32,7 @@ class RecurrentMeta(NamedTuple):
     obs: Moments | None = None  # statistics of observations and rewards, where the inner normalises
     reward: Moments | None = None
     embed: Dense | None = None  # before the memory
+    eyes: tuple[vision.Eye, ...] | None = None  # for images
 
 
 class Remembered(NamedTuple):
@@ -63,51 +64,62 @@ class Recurrent(Inner[RecurrentMeta, Remembered]):
     std: float = eqx.field(static=True, default=0.5)  # initial, in units of the action space; Box actions only
     head: str = eqx.field(static=True, default="dense")  # "hyper": the memory makes the weights of a net that reads o_t
     units: int = eqx.field(static=True, default=32)  # of that net
+    vision: str = eqx.field(static=True, default="auto")  # "conv": images by convolutions, as auto has it; "flat": as vectors
 
     def check(self) -> None:
         memories.check(self.memory, self.width, self.layers, self.heads)
         accept("inner.head", self.head, HEADS)
         accept("inner.dtype", self.dtype, DTYPES)
+        vision.check(self.vision, self.spaces.obs)
         for name in ("context", "segment", "embed"):
             at_least(f"inner.{name}", getattr(self, name), 0)
         if self.truncate and not self.segment:
             raise ValueError("inner.truncate cuts gradients between segments; set inner.segment to their length in steps.")
 
+    @property
+    def sighted(self) -> bool:
+        return True
+
     def init(self, key: Array) -> RecurrentMeta:
         key_cell, key_policy, key_value = jax.random.split(key, 3)
-        inputs = width(self.spaces.obs) * (1 + self.transition) + width(self.spaces.action) + 3
+        inputs = self._seen * (1 + self.transition) + width(self.spaces.action) + 3
         embed = Dense.init(jax.random.fold_in(key_cell, 1), inputs, self.embed) if self.embed else None
         inputs = self.embed or inputs
         return RecurrentMeta(
             memories.make(self.memory, key_cell, inputs, self.width, self.layers, self.heads),
             self._head(key_policy),
             Dense.init(key_value, self.width, 1, scale=0.1) if self.head == "dense" else None,
-            Moments.empty(width(self.spaces.obs)) if self.normalise else None,
+            Moments.empty(vision.flat_width(self.vision, self.spaces.obs)) if self.normalise else None,
             Moments.empty(1) if self.normalise else None,
             embed,
+            vision.make(self.vision, jax.random.fold_in(key_cell, 2), self.spaces.obs),
         )
+
+    @property
+    def _seen(self) -> int:
+        """Length of what `_see` gives."""
+        return vision.seen_width(self.vision, self.spaces.obs)
 
     def _head(self, key: Array) -> Head | HyperHead:
         if self.head == "dense":
             return Head.init(key, self.width, self.spaces.action, scale=0.1, std=self.std)
-        return HyperHead.init(key, self.width, width(self.spaces.obs), self.units, self.spaces.action, std=self.std)
+        return HyperHead.init(key, self.width, self._seen, self.units, self.spaces.action, std=self.std)
 
     def begin(self, meta: RecurrentMeta, key: Array) -> Remembered:
         lead = (self.plan.streams,)
         state = meta.cell.empty(lead, self.context or self.plan.chunks * self.plan.steps)
-        before = jnp.zeros((*lead, width(self.spaces.obs)), jnp.float32) if self.transition else None
+        before = jnp.zeros((*lead, self._seen), jnp.float32) if self.transition else None
         return Remembered(state, jnp.zeros((*lead, self.width)), before)
 
     def absorb(self, meta: RecurrentMeta, lives: Lifetime) -> RecurrentMeta:
         if meta.obs is None or meta.reward is None:
             return meta
         rows = lives.chunks
-        obs = meta.obs.absorb(encode(self.spaces.obs, rows.step.obs), rows.mask)
+        obs = meta.obs.absorb(vision.flat(meta.eyes, self.spaces.obs, rows.step.obs), rows.mask)
         return meta._replace(obs=obs, reward=meta.reward.absorb(rows.reward[..., None], rows.mask))
 
     def _see(self, meta: RecurrentMeta, obs: Any) -> Array:
-        x = encode(self.spaces.obs, obs)
-        return x if meta.obs is None else meta.obs.standardise(x)
+        return vision.look(meta.eyes, meta.obs, self.spaces.obs, obs)
 
     def _inputs(self, meta: RecurrentMeta, step: Step, obs: Array, before: Array | None) -> Array:
         """`obs` [..., N, O]: what `_see` makes of the step's; `before`: of those one step earlier, where `transition`."""

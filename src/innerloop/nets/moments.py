@@ -26,7 +26,7 @@ class Moments(NamedTuple):
 
     def absorb(self, x: Array, mask: Array) -> Moments:
         """With the rows x [..., D] where mask [...] (Chan et al. 1979). Rows that are not finite are left out."""
-        x = x.reshape(-1, x.shape[-1])
+        x = x.reshape(mask.size, x.shape[-1])  # D may be 0
         keep = (mask.reshape(-1) & jnp.all(jnp.isfinite(x), -1))[:, None]
         n = jnp.sum(keep).astype(jnp.float32)
         mean = jnp.sum(jnp.where(keep, x, 0.0), 0) / jnp.maximum(n, 1.0)

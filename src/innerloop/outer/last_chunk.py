@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from innerloop.core import Chunk, Lifetime, Spaces
-from innerloop.core.spaces import encode
+from innerloop.core.spaces import vectors
 from innerloop.equations.linear_baseline import credit
 from innerloop.equations.returns import masked_mean
 
@@ -25,7 +25,7 @@ def credits(spaces: Spaces, lives: Lifetime, discount: float, lam: float, weight
 
     def one(rows: Chunk) -> Array:
         ends = rows.terminated | rows.truncated
-        obs = encode(spaces.obs, rows.step.obs)
+        obs = vectors(spaces.obs, rows.step.obs)
         return credit(weights, obs, rows.reward, rows.step.first, ends, rows.mask, discount, lam, normalise)
 
     return jax.vmap(one)(last_rows(lives, 1))

@@ -15,7 +15,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from innerloop.core import Chunk, Dist, Inner, Lifetime, Metrics, Outer, TaskDistribution, accept, replay
-from innerloop.core.spaces import encode
+from innerloop.core.spaces import vectors
 from innerloop.equations.linear_baseline import NORMALISE, advantages
 from innerloop.equations.returns import masked_mean
 from innerloop.equations.trust_region import backtrack, conjugate_gradient
@@ -53,7 +53,7 @@ class TRPO(Outer[Any, TRPOState]):
         return state.meta
 
     def _advantage(self, inner: Inner[Any, Any], rows: Chunk) -> Array:
-        obs = encode(inner.spaces.obs, rows.step.obs)
+        obs = vectors(inner.spaces.obs, rows.step.obs)
         ends = rows.terminated | rows.truncated
         return advantages(obs, rows.reward, rows.step.first, ends, rows.mask, self.discount, self.gae_lambda, self.normalise)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from innerloop.core import Plan
+from innerloop.core.spaces import images
 from innerloop.inner.recurrent import Recurrent
 from innerloop.outer.ppo import PPO
 from innerloop.recipes.presets import BY_KEY, held_out, preset
@@ -19,6 +20,13 @@ from innerloop.run.config import Recipe
 from innerloop.tasks.family import Family
 
 _TEN = {"meta_batch": 2048, "steps": 10_000_000, "outer": {"discount": 1.0, "gae_lambda": 0.8, "entropy_weight": 0.02}}
+# Meta-World: every training place once an update. Observations as they are, in m: where the thing stands tells forty places
+# apart, and to a net that sees it large, normalised, they are forty answers to be learned by heart.
+_HANDS = {
+    "meta_batch": 40,
+    "inner": {"reward_scale": 0.3},
+    "outer": {"epochs": 4, "minibatches": 10, "gae_lambda": 0.95, "entropy_weight": 0.003},
+}
 _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by family
     # An entropy bonus that is high at first and gone at the end: with a constant one of 0.01 the policy was all but fixed
     # before it had learned to use what it finds out (100 pulls, one seed of 12 M steps each: 73.9, and 76.7 so).
@@ -57,6 +65,11 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
     },
     "probe": {"meta_batch": 256, "steps": 250_000, "inner": {"width": 32}, "outer": {"minibatches": 4}},
     "grid-navi": {"steps": 15_000_000},
+    "ml1": {"steps": 20_000_000, **_HANDS},
+    "ml1-reach-t100": {"steps": 1_600_000, **_HANDS},
+    # Two places of every class an update.
+    "ml10": {"steps": 400_000_000, **_HANDS, "meta_batch": 20},
+    "ml45": {"steps": 400_000_000, **_HANDS, "meta_batch": 90},
     # A collision ends an episode, and with the third of them the trial: else the next one would begin all the sooner.
     "highway": {
         "meta_batch": 64,
@@ -76,13 +89,21 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
 }
 
 
+# Images: lives are large, and few fit into a batch.
+_SEEN: dict[str, Any] = {
+    "meta_batch": 24,
+    "inner": {"normalise": True, "width": 128},
+    "outer": {"lr": 2e-3, "epochs": 4, "minibatches": 6, "gae_lambda": 0.95, "anneal_entropy": True},
+    "steps": 1_000_000,
+}
 # Environments that are stepped one by one, and whose observations may be of any size.
 _STEPPED: dict[str, Any] = {"meta_batch": 64, "inner": {"normalise": True}, "steps": 2_000_000}
 
 
 def make(family: Family, steps: int | None = None) -> Recipe:
     """RL² on `family`; `steps`: environment steps, if not the family's preset."""
-    chosen = preset(_TRIALS, family.name.removeprefix("shown:")) or ({} if family.on_device else _STEPPED)
+    other = _SEEN if images(family.spaces.obs) else {} if family.on_device else _STEPPED
+    chosen = preset(_TRIALS, family.name.removeprefix("shown:")) or other
     episodes = family.episodes if chosen.get("episodes") else 0
     plan = Plan(chunks=1, steps=family.horizon * family.episodes, streams=1, episodes=episodes)
     outer = {

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from innerloop.core import Plan
+from innerloop.core.spaces import images
 from innerloop.inner.belief_filter import BeliefFilter
 from innerloop.outer.bonus import Bonus
 from innerloop.outer.ppo import PPO
@@ -49,10 +50,17 @@ _FAMILIES: dict[str, dict[str, Any]] = {  # what departs from the defaults, by f
     },
 }
 
+# Images: lives are large, and few fit into a batch or the memory (a step of an Atari game has 5 kB, of Procgen 37 kB).
+_SEEN: dict[str, Any] = {
+    "meta_batch": 24,
+    "inner": {"width": 128, "hidden": (128,), "normalise": True},
+    "outer": {"terms": 50, "decodes": 50, "capacity": 96, "batch": 24},
+}
+
 
 def make(family: Family, steps: int | None = None) -> Recipe:
     """VariBAD on `family`; `steps`: environment steps, if not the family's preset."""
-    chosen = preset(_FAMILIES, family.name)
+    chosen = preset(_FAMILIES, family.name) or (_SEEN if images(family.spaces.obs) else {})
     plan = Plan(chunks=1, steps=family.horizon * family.episodes, streams=1)
     return Recipe(
         name="varibad",

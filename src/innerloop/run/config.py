@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from innerloop.core import Inner, Outer, Plan
+from innerloop.core.spaces import images
 from innerloop.run.settings import ConfigError
 
 
@@ -65,6 +66,12 @@ class Recipe:
                 raise ConfigError(f"{plan} has an empty axis; chunks, steps and streams must each be at least 1.")
             if plan.episodes < 0 or (plan.episodes and plan.restart):
                 raise ConfigError(f"{plan}: episodes must be at least 0, and 0 where restart ends every chunk's episodes.")
+        for image, _ in images(self.inner.spaces.obs):
+            if not self.inner.sighted:
+                raise ConfigError(
+                    f"{self.family}: observations hold an image {list(image.shape)}, and the nets of {self.name} have no "
+                    "convolutions. rl2, varibad, maml and its variants have; or flatten the image in the environment."
+                )
         self.inner.check()
         self.outer.check(self.inner)
         if self.histories and self.outer.offline == "never":

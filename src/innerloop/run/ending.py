@@ -19,6 +19,17 @@ class Diverged(RuntimeError):
     """Training kept producing values that are not finite."""
 
 
+class Halted(Exception):
+    """Whoever watches the run has seen enough of it; all is saved, and the run can be resumed."""
+
+
+def ended(kind: type[BaseException] | None) -> str:
+    """The status of a run that ends with this exception, or with none: "finished", "interrupted" or "failed"."""
+    if kind is None:
+        return "finished"
+    return "interrupted" if issubclass(kind, (KeyboardInterrupt, SystemExit, Halted)) else "failed"
+
+
 class Interrupt:
     """Within it, Ctrl-C (or SIGTERM) is only noted, so that the loop can end between two updates and save first.
 

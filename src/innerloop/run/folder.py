@@ -8,12 +8,14 @@ before anything heavy is imported.
     DIR/log.jsonl        one row per report
     DIR/tensorboard/     the same, as scalars
     DIR/checkpoints/     step-000000012/{state.safetensors, manifest.json}
+    DIR/remote.json      where else the rows of the log go, and how many have gone there
     DIR/lock             who is writing; empty when nobody is
     DIR/seed-N/          the same again, when several seeds were asked for
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -27,6 +29,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from innerloop.run.ending import ended
 from innerloop.run.lock import FolderError, Lock, Locked
 from innerloop.version import __version__
 
@@ -119,6 +122,9 @@ def versions() -> dict[str, str]:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             found[name] = "absent"
+    for name in ("ale-py", "envpool", "metaworld", "xminigrid"):  # extras whose games and rules may change
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
     return found
 
 
@@ -129,8 +135,7 @@ def _now() -> str:
 class RunFolder:
     """One run's folder. `create` begins a run and `resume` continues one, both taking the lock; `RunFolder(path)` reads.
 
-    Use the writing ones as a context: leaving it sets the status ("finished", "interrupted" on KeyboardInterrupt and
-    SystemExit, else "failed") and gives the lock back.
+    Use the writing ones as a context: leaving it sets the status (`ending.ended`) and gives the lock back.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -231,9 +236,8 @@ class RunFolder:
             return
         if kind is None:
             return self.close("finished")
-        interrupted = issubclass(kind, (KeyboardInterrupt, SystemExit))
         try:
-            self.close("interrupted" if interrupted else "failed", reason=f"{kind.__name__}: {error}")
+            self.close(ended(kind), reason=f"{kind.__name__}: {error}")
         except OSError as problem:  # a full disk must not hide why the run ended
             assert error is not None
             error.add_note(f"The status could not be written to {self.path / 'run.json'}: {problem}.")

@@ -1,8 +1,6 @@
-"""The log of a run: a row of JSON for each report, the same for TensorBoard, and what the terminal shows.
+"""The log of a run: a row of JSON for each report, the same for TensorBoard and for who follows, and what the terminal shows.
 
-Not the checkpoints. A row is `{"iteration", "env_steps", "seconds", "metrics": {name: number}, "heldout": {"mean", "lo",
-"hi"}}`, the last where there was an evaluation; null stands for what is not finite. A disk that refuses a row costs that row
-and a warning, not the run.
+Not the checkpoints, nor what a row is (`rows.py`). A disk that refuses a row costs that row and a warning, not the run.
 """
 
 from __future__ import annotations
@@ -12,51 +10,20 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from innerloop.run.ending import ended
 from innerloop.run.events import Events
-from innerloop.run.folder import write_atomically
 from innerloop.run.progress import PHASES, Progress
+from innerloop.run.rows import HELD_OUT, read_rows, rewind, scalars
+from innerloop.run.services.follower import Follower
 
 __all__ = ["PHASES", "RunLog", "read_rows", "rewind"]
 _package = logging.getLogger("innerloop")
-
-
-def _row(line: bytes) -> dict[str, Any] | None:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return row if isinstance(row, dict) and type(row.get("iteration")) is int else None
-
-
-def read_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """The rows of a log.jsonl; torn lines and an absent file give none."""
-    try:
-        lines = Path(path).read_bytes().splitlines()
-    except FileNotFoundError:
-        return []
-    return [row for row in map(_row, lines) if row is not None]
-
-
-def rewind(path: str | os.PathLike[str], iteration: int) -> dict[str, Any] | None:
-    """Drop the rows after `iteration`, and what is no whole row, from a log.jsonl; the last row kept, or None."""
-    path = Path(path)
-    if not path.exists():
-        return None
-    content = path.read_bytes()
-    rows = [
-        (line, row) for line in content.splitlines(keepends=True) if line.endswith(b"\n") and (row := _row(line)) is not None
-    ]
-    kept = [(line, row) for line, row in rows if row["iteration"] <= iteration]
-    remaining = b"".join(line for line, _ in kept)
-    if remaining != content:
-        write_atomically(path, remaining)
-    return kept[-1][1] if kept else None
 
 
 def _number(value: Any) -> Any:
@@ -96,15 +63,17 @@ class RunLog(logging.Handler):
     Args:
         folder: the run folder. total_steps: environment steps of the whole run. title: what is trained, in a few words.
         iteration, env_steps: of the checkpoint from which the run is resumed: later rows are dropped. -1 and 0 begin anew.
+        followers: who pass the rows on, not yet started.
         quiet: show nothing but warnings. console: a rich console, for tests. clock: seconds that only grow.
     """
 
     def __init__(
         self, folder: str | os.PathLike[str], total_steps: int, *, iteration: int = -1, env_steps: int = 0, title: str = "",
-        quiet: bool = False, console: Any = None, clock: Callable[[], float] = time.monotonic,
+        followers: Sequence[Follower] = (), quiet: bool = False, console: Any = None,
+        clock: Callable[[], float] = time.monotonic,
     ):  # fmt: skip
         super().__init__(logging.WARNING)
-        self.folder = Path(folder)
+        self.folder, self._followers = Path(folder), followers
         self._clock, self._begun, self._failed = clock, clock(), False
         last = rewind(self.folder / "log.jsonl", iteration)
         seconds = last.get("seconds") if last else 0.0
@@ -114,6 +83,8 @@ class RunLog(logging.Handler):
         board = self.folder / "tensorboard"
         self._events = Events(board, purge_step=env_steps + 1 if iteration >= 0 else 0 if board.exists() else None)
         _package.addHandler(self)
+        for follower in followers:
+            follower.start()
 
     def write(
         self, iteration: int, env_steps: int, metrics: Mapping[str, Any], heldout: Mapping[str, Any] | None = None
@@ -127,21 +98,24 @@ class RunLog(logging.Handler):
         values = {name: _number(value) for name, value in metrics.items()}
         row: dict[str, Any] = {"iteration": int(iteration), "env_steps": int(env_steps)}
         row |= {"seconds": round(self._before + self._clock() - self._begun, 3), "metrics": values}
-        scalars = {name: float(v) for name, v in values.items() if isinstance(v, (int, float))}
         shown = ""
         if heldout is not None:
             row["heldout"] = {name: _number(value) for name, value in heldout.items()}
             found = {name: v for name, v in row["heldout"].items() if isinstance(v, (int, float))}
-            scalars |= {f"heldout/{name}": float(v) for name, v in found.items()}
             shown = f"{found['mean']:.4g}" if "mean" in found else ""
             shown += f" [{found['lo']:.4g}, {found['hi']:.4g}]" if shown and {"lo", "hi"} <= set(found) else ""
+        numbers = scalars(row)
         self._try(self._rows.write, json.dumps(row, allow_nan=False))
-        self._try(self._events.write, int(env_steps), scalars)
-        self.progress.update(int(env_steps), {n: v for n, v in scalars.items() if not n.startswith("heldout/")}, shown)
+        self._try(self._events.write, int(env_steps), numbers)
+        for follower in self._followers:
+            follower.wake()
+        self.progress.update(int(env_steps), {n: v for n, v in numbers.items() if not n.startswith(HELD_OUT)}, shown)
 
     def rewind(self, iteration: int, env_steps: int) -> None:
         """Drop the rows after `iteration`, here and in TensorBoard: the run rolls back to the checkpoint of it."""
         self._try(rewind, self.folder / "log.jsonl", iteration)
+        for follower in self._followers:
+            follower.rewind(iteration)
         self._try(self._events.close)
         self._try(self._rows.close)
         self._rows = _Lines(self.folder / "log.jsonl")
@@ -173,11 +147,13 @@ class RunLog(logging.Handler):
         except Exception:
             self.handleError(record)
 
-    def close(self) -> None:
-        """Sync and close the files, and leave the terminal."""
+    def close(self, status: str = "finished") -> None:
+        """Sync and close the files, and leave the terminal; who follows is told the run's `status`."""
         if self not in _package.handlers:
             return
         self.sync()
+        for follower in self._followers:
+            follower.close(status)
         self.progress.close()
         _package.removeHandler(self)
         for file in (self._rows, self._messages, self._events):
@@ -188,7 +164,7 @@ class RunLog(logging.Handler):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+        self.close(ended(kind))
 
     def _try(self, write: Callable[..., Any], *args: Any) -> None:
         try:

@@ -22,9 +22,10 @@ from innerloop.evaluate.adaptation import Evaluator, totals
 from innerloop.evaluate.statistics import over_tasks
 from innerloop.run import checkpoint
 from innerloop.run.config import Recipe, as_dict
-from innerloop.run.ending import Diverged, Interrupt
+from innerloop.run.ending import Diverged, Halted, Interrupt
 from innerloop.run.folder import RunFolder, recipe_digest
 from innerloop.run.log import RunLog
+from innerloop.run.services.follower import following
 from innerloop.run.settings import ConfigError
 from innerloop.run.trainer import Carried, Trainer
 from innerloop.tasks.family import Family
@@ -34,6 +35,7 @@ from innerloop.worlds.windows import HistoryWorld
 __all__ = ["Carried", "Diverged", "Trainer", "recorded", "train"]
 _log, _package = logging.getLogger(__name__), logging.getLogger("innerloop")
 
+Watch = Callable[[int, dict[str, float]], None]
 SKIPS = 20  # skipped updates in a row before the run rolls back to its last good anchor
 ROLLBACKS = 3  # of them before it stops
 ANCHORS = 20  # checkpoints at fixed updates; the newest is kept, and roll-backs lead to it
@@ -65,6 +67,7 @@ def train(
     seed: int,
     meta: Any = None,
     quiet: bool = False,
+    watch: Watch | None = None,
 ) -> str:
     """Train to the end, from the run's newest good checkpoint if it has one.
 
@@ -72,17 +75,19 @@ def train(
         run: created or resumed, and locked.
         world_of: (family, workers) → where lives are lived.
         meta: what a new run begins with; None: fresh meta-parameters.
+        watch: called with the number of updates and the held-out return at each evaluation; it may raise Halted.
 
     Returns:
         the digest of what training carries.
 
     Raises:
-        Diverged: values were not finite, again and again. KeyboardInterrupt, SystemExit: a signal came; all is saved.
+        Diverged: values were not finite, again and again. Halted: `watch` raised it. KeyboardInterrupt, SystemExit: a signal
+        came. All is saved then.
     """
     world = world_of(family, workers=recipe.workers)
     try:
         source = recorded(recipe, family) or world
-        return _Loop(Trainer(recipe, family, source), run, seed, world, meta).run_through(quiet)
+        return _Loop(Trainer(recipe, family, source), run, seed, world, meta, watch).run_through(quiet)
     finally:
         world.close()
 
@@ -118,8 +123,9 @@ def recorded(recipe: Recipe, family: Family, *, verify: bool = False) -> History
 class _Loop:
     """The state of the loop: what is carried, how far it is, and when it was saved."""
 
-    def __init__(self, trainer: Trainer, run: RunFolder, seed: int, world: World, meta: Any):
+    def __init__(self, trainer: Trainer, run: RunFolder, seed: int, world: World, meta: Any, watch: Watch | None):
         """`world`: where the held-out lives are lived. `meta`: what a new run begins with; None: fresh."""
+        self.watch = watch
         self.trainer, self.recipe, self.run, self.seed = trainer, trainer.recipe, run, seed
         self.identity = recipe_digest(run.recipe)
         self._accepted = {self.identity, *run.recipe.get("extends", [])}  # a run trained further has older checkpoints
@@ -147,7 +153,8 @@ class _Loop:
         title, total = f"{self.recipe.name} on {self.recipe.family}, seed {self.seed}", self.recipe.updates
         at = {"iteration": self.done if self.begun else -1, "env_steps": self._env_steps}
         try:
-            with RunLog(self.run.path, total * self.recipe.interactions, **at, title=title, quiet=quiet) as log:
+            shown = {"title": title, "quiet": quiet, "followers": following(self.run, title)}
+            with RunLog(self.run.path, total * self.recipe.interactions, **at, **shown) as log:
                 self._early.setTarget(log)
                 self._early.close()
                 with Interrupt() as interrupt:
@@ -173,13 +180,19 @@ class _Loop:
         report = mark or self.done % self.recipe.report_every == 0 or self.done == self.recipe.updates
         if (report or anchor or self.done % SKIPS == 0) and int(self.carried.skipped) >= SKIPS:
             return self._roll_back(log)
+        heldout = self._heldout(log) if report and mark else None
         if report:
-            heldout = self._heldout(log) if mark else None
             log.write(self.done, self._env_steps, self._means.take(), heldout)
         if anchor and int(self.carried.skipped) == 0:
             self.anchor = self.done
         if self.anchor == self.done or time.monotonic() - self._saved_at > self.recipe.save_every:
             self._save(log)
+        if heldout is not None and self.watch is not None:
+            try:
+                self.watch(self.done, heldout)
+            except Halted:
+                self._save(log)
+                raise
 
     @property
     def _env_steps(self) -> int:

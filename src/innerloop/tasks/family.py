@@ -37,7 +37,7 @@ class Measure(NamedTuple):
     """What a family is judged by beside the return: time in range, collisions."""
 
     unit: str  # of the figure: "%", "m/s"; empty for a count
-    per: str = "step"  # of an episode: the mean over its "step"s, or the sum over the "episode"
+    per: str = "step"  # of an episode: the mean over its "step"s, the sum over the "episode", its greatest ("any"), its "last"
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Family(ABC):
     on_device: ClassVar[bool] = True
     tiny: ClassVar[bool] = False
     measures: ClassVar[Mapping[str, Measure]] = {}  # by name; what `measure` tells
+    told: ClassVar[tuple[str, ...]] = ()  # numbers in a host environment's `info` that `measure` needs; no agent meets them
 
     @property
     @abstractmethod
@@ -119,11 +120,17 @@ class Family(ABC):
 
         Args:
             task: of one row; its leaves are the family's.
-            seen: of one row. `arrived` is the observation before any reset. On the host too this is all that is known.
+            seen: of one row. `arrived` is the observation before any reset; `told` [M] what the family asked of `info`. On the
+                host too this is all that is known.
 
         Returns:
             {name: float scalar}, with the names of `measures`. Evaluation gives their means in every unit of experience.
         """
+        return {}
+
+    @property
+    def protocol(self) -> dict[str, str]:
+        """What no figure of this family should be told without, {name: value}: versions, lengths. Default: nothing."""
         return {}
 
     def split(self, name: str) -> Self:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 class _Entry(NamedTuple):
-    """`pattern` with {capitals} for whole numbers ≥ 1, which fill the fields of the same name in small letters; what stands in
-    [brackets] may be left out."""
+    """`pattern` with {capitals} for whole numbers ≥ 1, which fill the fields of the same name in small letters, and <words>,
+    which fill the fields of theirs; what stands in [brackets] may be left out."""
 
     pattern: str
     example: str
@@ -53,6 +53,11 @@ _ENTRIES = (
     _Entry("xland-small[-n{N}]", "xland-small", "xland", "XLandSmall"),
     _Entry("xland-medium[-n{N}]", "xland-medium", "xland", "XLandMedium"),
     _Entry("xland-high[-n{N}]", "xland-high", "xland", "XLandHigh"),
+    _Entry("atari-<game>-buttons[-k{K}][-t{T}][-n{N}]", "atari-space-invaders-buttons", "atari", "AtariButtons"),
+    _Entry("atari-<game>[-k{K}][-t{T}][-n{N}]", "atari-space-invaders", "atari", "Atari"),
+    _Entry("procgen-<game>[-t{T}][-n{N}]", "procgen-coinrun", "procgen", "Procgen"),
+    _Entry("ml1-<task>[-r{R}][-t{T}][-n{N}]", "ml1-reach", "meta_world", "ML1"),
+    _Entry("ml{K}[-r{R}][-t{T}][-n{N}]", "ml10", "meta_world", "ML"),
     _Entry("point-goal", "point-goal", "point_goal", "PointGoal"),
     _Entry("two-step[-n{N}]", "two-step", "two_step", "TwoStep"),
     _Entry("grid-navi", "grid-navi", "grid_navi", "GridNavi"),
@@ -102,7 +107,8 @@ def family(name: str, **params: Any) -> Family:
     """The family of this name.
 
     Args:
-        name: one of `names()`, with numbers in place of {K} and {N}; "shown:NAME" is the family with its task shown;
+        name: one of `names()`, with numbers in place of {K} and {N}, a word in place of <game>; "shown:NAME" is the family
+            with its task shown;
             "env:package.module:make?…" is a Gymnasium environment of one's own and what varies (`tasks/own.py`);
             "package.module:make" is a family of one's own, which bears just that name, so that a run finds it again.
         params: further fields of the family.
@@ -124,7 +130,7 @@ def family(name: str, **params: Any) -> Family:
         match = re.fullmatch(_regex(entry.pattern), name)
         if match:
             kind = getattr(importlib.import_module(f"innerloop.tasks.{entry.module}"), entry.kind)
-            given = {field: int(number) for field, number in match.groupdict().items() if number}
+            given: dict[str, Any] = {k: int(v) if v.isdigit() else v for k, v in match.groupdict().items() if v}
             _check(name, params, [f.name for f in fields(kind) if f.init and f.name not in given])
             return kind(**given, **params)
     accepted = ", ".join([*names(), "env:package.module:make", "or package.module:make"])
@@ -133,7 +139,8 @@ def family(name: str, **params: Any) -> Family:
 
 def _regex(pattern: str) -> str:
     optional = pattern.replace("[", "(?:").replace("]", ")?")
-    return re.sub(r"\{(\w)\}", lambda m: f"(?P<{m[1].lower()}>[1-9][0-9]*)", optional)
+    worded = re.sub(r"<(\w+)>", r"(?P<\1>[a-z][a-z0-9]*(?:-[a-z0-9]+)*?)", optional)
+    return re.sub(r"\{(\w)\}", lambda m: f"(?P<{m[1].lower()}>[1-9][0-9]*)", worded)
 
 
 def imported(name: str, option: str) -> Any:

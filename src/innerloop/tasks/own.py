@@ -48,7 +48,7 @@ def named(source: str, vary: list[str], options: dict[str, int | None]) -> str:
         parsed(name, values)
         parts.append(f"{name}={values}")
     parts += [f"{name}={value}" for name, value in options.items() if value is not None]
-    return PREFIX + source + ("?" + "&".join(parts) if parts else "")
+    return PREFIX + source + (("&" if "?" in source else "?") + "&".join(parts) if parts else "")
 
 
 def family(name: str) -> Own:
@@ -63,7 +63,9 @@ def family(name: str) -> Own:
             options[key.replace("-", "_")] = int(value)
         else:
             varies.append((key, parsed(key, value)))
-    return Own(source, tuple(varies), query, **options)
+    from innerloop.tasks.traced import Traced, kind_of
+
+    return (Traced if kind_of(source) else Own)(source, tuple(varies), query, **options)
 
 
 @cache
@@ -112,8 +114,10 @@ def _space(space: Any) -> Any:
         return {name: _space(part) for name, part in space.items()}
     if isinstance(space, spaces.Tuple):
         return tuple(_space(part) for part in space)
+    kind = "uint8" if space.dtype == np.uint8 else "float32"
     alike = np.ptp(space.low) == 0 and np.ptp(space.high) == 0 if np.all(np.isfinite([space.low, space.high])) else False
-    return Box(tuple(space.shape), *((float(space.low.min()), float(space.high.max())) if alike else (-math.inf, math.inf)))
+    low, high = (float(space.low.min()), float(space.high.max())) if alike else (-math.inf, math.inf)
+    return Box(tuple(space.shape), low, high, kind)
 
 
 @dataclass(frozen=True)

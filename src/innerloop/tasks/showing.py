@@ -10,20 +10,22 @@ import numpy as np
 
 
 class Showing(gymnasium.Wrapper):
-    """Appends the task's parameters, flattened, to a flat observation."""
+    """Appends the task's parameters, flattened, to a flat observation, or puts them `beside` it."""
 
-    def __init__(self, make: Callable[[], gymnasium.Env]):
+    def __init__(self, make: Callable[[], gymnasium.Env], beside: bool = False):
         super().__init__(make())
-        self.params = np.zeros(0)
+        self.params, self.beside = np.zeros(0), beside
 
-    def _show(self, obs: Any) -> np.ndarray:
+    def _show(self, obs: Any) -> Any:
+        if self.beside:
+            return obs, self.params
         return np.concatenate([np.ravel(obs), self.params])
 
-    def reset(self, **options: Any) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
         obs, info = self.env.reset(**options)
         return self._show(obs), info
 
-    def step(self, action: Any) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         obs, reward, terminated, truncated, info = self.env.step(action)
         return self._show(obs), reward, terminated, truncated, info
 

@@ -32,10 +32,12 @@ def maker(source: str) -> Any:
 
 
 def plain(space: Any) -> Any:
-    """A Gymnasium space in four kinds: Box of floats, Discrete from 0, Dict and Tuple of these. ValueError for others."""
+    """A Gymnasium space in four kinds: Box of floats or bytes, Discrete from 0, Dict and Tuple of these. ValueError else."""
     if isinstance(space, spaces.Discrete):
         return spaces.Discrete(int(space.n))
     if isinstance(space, spaces.Box):
+        if space.dtype == np.uint8:
+            return space
         return spaces.Box(space.low.astype(np.float32), space.high.astype(np.float32), dtype=np.float32)
     if isinstance(space, spaces.MultiBinary):
         return spaces.Box(0.0, 1.0, tuple(np.atleast_1d(space.shape)), np.float32)

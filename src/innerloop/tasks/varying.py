@@ -60,16 +60,16 @@ def argument(name: str, given: Any) -> Range | Choice:
     return Choice((given,))
 
 
-def parsed(name: str, text: str) -> Range | Choice:
-    """One argument as the command line says it, in one of FORMS."""
+def parsed(name: str, text: str, option: str = "--vary") -> Range | Choice:
+    """One argument as the command line says it, in one of FORMS. `option`: for the message."""
     first, *more = text.split(":")
     if more and len(more) <= 2 and all(isinstance(_literal(x), (int, float)) for x in (first, more[0])):
         if more[1:] not in ([], ["log"]):
-            raise ValueError(f"--vary {name}={text}: {more[1]!r} is not known; accepted: {FORMS}.")
+            raise ValueError(f"{option} {name}={text}: {more[1]!r} is not known; accepted: {FORMS}.")
         return _range(name, _literal(first), _literal(more[0]), log=bool(more[1:]))
     options = tuple(_literal(x) for x in text.split(","))
     if "" in options:
-        raise ValueError(f"--vary {name}={text}: a value is missing; accepted: {FORMS}.")
+        raise ValueError(f"{option} {name}={text}: a value is missing; accepted: {FORMS}.")
     return Choice(options)
 
 

@@ -20,12 +20,14 @@ TEXT = 200  # bytes of a fault's description
 
 
 class Layout(NamedTuple):
-    """What determines the arrays: number of slots and of workers, the leaves of observations, the action."""
+    """What determines the arrays: number of slots and of workers, the leaves of observations, the action, and the numbers in
+    `info` that are asked for."""
 
     size: int
     workers: int
     obs: tuple[Leaf, ...]
     action: Leaf
+    told: tuple[str, ...] = ()
 
 
 class Slots:
@@ -54,7 +56,8 @@ class Slots:
         self.status = arrays[8]  # uint8 [S]
         self.text = arrays[9]  # uint8 [S, TEXT]
         self.beat = arrays[10]  # int64 [W, 3]: command number, slot, activity; how the owner knows who hangs
-        rest = arrays[11:]
+        self.told = arrays[11]  # float32 [S, M], of `info`
+        rest = arrays[12:]
         self.obs: list[np.ndarray] = rest[: len(layout.obs)]
         self.final: list[np.ndarray] = rest[len(layout.obs) :]
 
@@ -65,6 +68,7 @@ class Slots:
         fields: list[tuple[tuple[int, ...], Any]] = [((s, 3), np.uint32), ((s,), np.int64), ((s,), bool), ((s,), bool)]
         fields += [((s, *layout.action.shape), action), ((s,), np.float32), ((s,), bool), ((s,), bool)]
         fields += [((s,), np.uint8), ((s, TEXT), np.uint8), ((max(1, layout.workers), 3), np.int64)]
+        fields += [((s, len(layout.told)), np.float32)]
         fields += [((s, *leaf.shape), leaf.dtype) for leaf in layout.obs] * 2
         views, at = [], 0
         for shape, dtype in fields:
@@ -158,7 +162,8 @@ class Bench:
         obs_out, final_out, leaves = slots.obs, slots.final, slots.layout.obs
         pairs = list(zip(leaves, obs_out, strict=True))
         single = obs_out[0] if len(leaves) == 1 and not leaves[0].path and not leaves[0].discrete else None
-        shape = leaves[0].shape
+        shape, kinds = leaves[0].shape, "B" if leaves[0].real == "uint8" else "efdg"  # numpy's characters of types
+        told = list(enumerate(slots.layout.told))
         slots.status[mine] = FINE
         beat[2] = STEP
         with np.errstate(all="ignore"):
@@ -168,8 +173,12 @@ class Bench:
                 beat[1] = i
                 fault = STEP_FAULT
                 try:
-                    obs, reward, terminated, truncated, _ = envs[i].step(actions[j])
-                    if single is not None and type(obs) is np.ndarray and obs.shape == shape and obs.dtype.kind == "f":
+                    obs, reward, terminated, truncated, info = envs[i].step(actions[j])
+                    for m, name in told:
+                        if name not in info:
+                            raise Misfit(f"info has no number {name!r}")
+                        slots.told[i, m] = number(info[name], name)
+                    if single is not None and type(obs) is np.ndarray and obs.shape == shape and obs.dtype.char in kinds:
                         single[i] = obs
                     else:
                         for leaf, out in pairs:

@@ -21,11 +21,12 @@ class Leaf(NamedTuple):
     discrete: bool
     low: float
     high: float
+    real: str = "float32"  # type of what is not discrete: "uint8" for images
 
     @property
     def dtype(self) -> np.dtype:
         """Of the memory in which it arrives: wide integers, so that an outlier is seen before it wraps."""
-        return np.dtype(np.int64 if self.discrete else np.float32)
+        return np.dtype(np.int64 if self.discrete else self.real)
 
 
 class Misfit(ValueError):
@@ -49,6 +50,8 @@ def admit(leaf: Leaf, value: Any, out: np.ndarray) -> None:
             raise Misfit("observation is ragged") from None
     if value.shape != leaf.shape:
         raise Misfit(f"observation of shape {value.shape}, expected {leaf.shape}")
+    if leaf.real == "uint8" and value.dtype != np.uint8:  # others would wrap, or be cut
+        raise Misfit(f"observation of type {value.dtype}, expected uint8")
     if value.dtype.kind not in ("iub" if leaf.discrete else "fiub"):
         raise Misfit(f"observation of type {value.dtype}, expected {'integers' if leaf.discrete else 'reals'}")
     out[...] = value
@@ -63,16 +66,16 @@ def flag(value: Any, name: str) -> bool:
     raise Misfit(f"{name} is {value!r:.60}, expected a bool")
 
 
-def number(value: Any) -> float:
+def number(value: Any, name: str = "reward") -> float:
     """`value` as one real number; Misfit otherwise."""
     if type(value) is float:
         return value
     try:
         array = np.asarray(value)
     except ValueError:
-        raise Misfit(f"reward is {value!r:.60}, expected a number") from None
+        raise Misfit(f"{name} is {value!r:.60}, expected a number") from None
     if array.shape != () or array.dtype.kind not in "fiub":
-        raise Misfit(f"reward is {value!r:.60}, expected a number")
+        raise Misfit(f"{name} is {value!r:.60}, expected a number")
     return float(array)
 
 
@@ -92,6 +95,8 @@ def sound(leaves: Sequence[Leaf], obs: Sequence[np.ndarray], reward: np.ndarray 
                 bad.setdefault(int(i), reason)
 
     for leaf, x in zip(leaves, obs, strict=True):
+        if leaf.real == "uint8" and (leaf.low, leaf.high) == (0, 255):
+            continue  # every byte is sound
         name = "observation" + (f" {list(leaf.path)}" if leaf.path else "")
         report(np.isfinite(x), f"{name} is not finite")
         if leaf.low > -np.inf or leaf.high < np.inf:

@@ -31,7 +31,7 @@ def leaves(space: Any, path: tuple[Any, ...] = ()) -> list[Leaf]:
     if isinstance(space, Discrete):
         return [Leaf(path, (), True, 0, space.n - 1)]
     if isinstance(space, Box):
-        return [Leaf(path, tuple(space.shape), False, space.low, space.high)]
+        return [Leaf(path, tuple(space.shape), False, space.low, space.high, space.dtype)]
     names = sorted(space) if isinstance(space, dict) else range(len(space))
     return [leaf for name in names for leaf in leaves(space[name], (*path, name))]
 
@@ -125,7 +125,7 @@ class CrewWorld(ABC):
                 action = np.asarray(action)
                 crossed = self._advance(slots, record, k * plan.steps + t, action)
                 self._end_trials(plan.episodes)
-                record.write(k * plan.steps + t, Chunk(step, action, dist, log_prob, value, *crossed))
+                record.write(k * plan.steps + t, Chunk(step, action, dist, log_prob, value, *crossed), self._told(slots))
             if plan.restart:
                 self._restart(slots, record, (k + 1) * plan.steps - 1)
             if learn_last or k + 1 < plan.chunks:
@@ -134,7 +134,7 @@ class CrewWorld(ABC):
         assert self._now is not None
         episode = jnp.asarray(self._now.episode.reshape(count, -1))
         end = Cursor(fast, jnp.full(count, self._serial, jnp.int32), step, episode)
-        return Lifetime(record.chunks(), step, key_inner, start, jnp.full(count, anew), tasks), end
+        return Lifetime(record.chunks(), step, key_inner, start, jnp.full(count, anew), tasks, record.told()), end
 
     def close(self) -> None:
         """Close the environments and stop the workers; another `live` starts them again."""
@@ -159,7 +159,7 @@ class CrewWorld(ABC):
         lot = Lot(len(index), plan.streams, index, tasks.params)
         if self._crew is None or self._crew.slots.layout.size < lot.size:
             self.close()
-            self._crew = self._hire(Layout(lot.size, self.workers, self._leaves, self._action))
+            self._crew = self._hire(Layout(lot.size, self.workers, self._leaves, self._action, self.tasks.told))
         return lot
 
     def _open(self, lot: Lot, reset_keys: np.ndarray) -> None:
@@ -207,6 +207,10 @@ class CrewWorld(ABC):
         obs, arrived = jax.tree.unflatten(self._tree, now.obs), jax.tree.unflatten(self._tree, now.arrived)
         rest = [lead(x) for x in (now.action, now.reward, now.first, now.terminated, now.born)]
         return Step(obs, rest[0], rest[1], arrived, *rest[2:])
+
+    def _told(self, lot: Lot) -> np.ndarray:
+        """What `info` said of the step just done, [B, N, M]."""
+        return self._running_crew.slots.told[: lot.size].reshape(lot.count, lot.streams, -1)
 
     def _advance(self, lot: Lot, record: Record, row: int, action: np.ndarray) -> tuple[Any, ...]:
         """Step all environments; the rest of the row, from `reward` to `mask`, leaves [B, N, ...].
@@ -258,7 +262,7 @@ class CrewWorld(ABC):
             self._now = now._replace(**fields, arrived=[put(*x) for x in zip(now.obs, now.arrived, strict=True)], born=over)
 
     def _kept(self, obs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Leaves in the types that lives have: float32 and int32."""
+        """Leaves in the types that lives have: float32, uint8 and int32."""
         return [o.astype(np.int32) if leaf.discrete else o for leaf, o in zip(self._leaves, obs, strict=True)]
 
     def _restart(self, lot: Lot, record: Record, row: int) -> None:

@@ -21,13 +21,14 @@ class Record:
         self.plan, self.count = plan, count
         self._buffers: list[np.ndarray] | None = None
         self._structure: Any = None
+        self._told: np.ndarray | None = None
         shape = (count, plan.chunks, plan.steps, plan.streams)
         self.mask = np.ones(shape, bool)
         self.truncated = np.zeros(shape, bool)
         self.began = np.zeros(count * plan.streams, np.int64)  # row at which each slot's current episode began
 
-    def write(self, row: int, chunk: Chunk) -> None:
-        """One row, leaves [B, N, ...]."""
+    def write(self, row: int, chunk: Chunk, told: np.ndarray) -> None:
+        """One row, leaves [B, N, ...]; `told` [B, N, M] beside it."""
         k, t = divmod(row, self.plan.steps)
         self.mask[:, k, t], self.truncated[:, k, t] = chunk.mask, chunk.truncated
         values, structure = jax.tree.flatten(chunk._replace(mask=None, truncated=None))
@@ -35,8 +36,11 @@ class Record:
             lead = (self.count, self.plan.chunks, self.plan.steps)
             self._buffers = [np.empty((*lead, *np.shape(v)[1:]), v.dtype) for v in values]
             self._structure = structure
+            self._told = np.zeros((*lead, *told.shape[1:]), np.float32) if told.size else None
         for buffer, value in zip(self._buffers, values, strict=True):
             buffer[:, k, t] = value
+        if self._told is not None:
+            self._told[:, k, t] = told
 
     def discard(self, slot: int, row: int) -> int:
         """The slot's episode does not count, from its first row in this life to `row`; how many rows that are."""
@@ -63,3 +67,7 @@ class Record:
     def chunks(self) -> Chunk:
         """Everything, leaves [B, K, T, N, ...]."""
         return self._chunk((slice(None),))
+
+    def told(self) -> Any:
+        """What `info` said, [B, K, T, N, M]; None where nothing was asked."""
+        return None if self._told is None else jnp.asarray(self._told)

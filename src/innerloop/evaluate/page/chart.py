@@ -42,7 +42,16 @@ class Axis:
         return start + (value - self.low) / (self.high - self.low) * (end - start)
 
 
-def figure(series: Sequence[Series], *, x: str, y: str, title: str, count: str | None = None, whole: bool = False) -> Markup:
+def figure(
+    series: Sequence[Series],
+    *,
+    x: str,
+    y: str,
+    title: str,
+    count: str | None = None,
+    whole: bool = False,
+    ends: bool = True,
+) -> Markup:
     """A chart at two widths, of which the style sheet shows the one that fits, with its legend.
 
     Args:
@@ -50,23 +59,24 @@ def figure(series: Sequence[Series], *, x: str, y: str, title: str, count: str |
         title: what the chart shows, for those who hear it.
         count: what a read-out calls x, where that is shorter.
         whole: whether x has ticks at whole numbers only.
+        ends: whether lines are named at their right ends, where there is room; else in a legend only.
     """
     shown = [s for s in series if s.points]
     if not shown:
         return Markup("")
-    wide = draw(shown, 760, 340, title=title, x=x, count=count, whole=whole, labels=True)
+    wide = draw(shown, 760, 340, title=title, x=x, count=count, whole=whole, labels=ends)
     narrow = draw(shown, 380, 300, title=title, x=x, count=count, whole=whole, kind="narrow", hits=36)
-    legend = tag(
-        "ul",
-        *(tag("li", swatch(s.style), s.name) for s in shown if not s.quiet),
-        class_="legend",
-    )
-    return tag("div", tag("p", y, class_="axis-name"), legend, wide, narrow, class_="plot")
+    return tag("div", tag("p", y, class_="axis-name"), legend(shown), wide, narrow, class_="plot" if ends else "plot keys")
 
 
-def small(series: Sequence[Series], *, title: str, x: str) -> Markup:
-    """A small chart of one quantity, to stand among others."""
-    return draw(series, 340, 150, title=title, x=x, kind="small", hits=24)
+def small(series: Sequence[Series], *, title: str, x: str, hits: int = 24, extent: Sequence[float] = ()) -> Markup:
+    """A small chart of one quantity, to stand among others; `extent`: values that its vertical axis must hold too."""
+    return draw(series, 340, 150, title=title, x=x, kind="small", hits=hits, extent=extent)
+
+
+def legend(series: Sequence[Series]) -> Markup:
+    """The lines' names beside samples of them."""
+    return tag("ul", *(tag("li", swatch(s.style), s.name) for s in series if not s.quiet), class_="legend")
 
 
 def swatch(style: str) -> Markup:
@@ -87,13 +97,14 @@ def draw(
     labels: bool = False,
     kind: str = "wide",
     hits: int = _HITS,
+    extent: Sequence[float] = (),
 ) -> Markup:
-    """One SVG of `width` × `height` px; `labels` names the lines at their right ends."""
+    """One SVG of `width` × `height` px; `labels` names the lines at their right ends, `extent` are values to hold besides."""
     named = [s for s in series if not s.quiet]
     reach = [p.x for s in series for p in s.points]
     # An axis that begins just right of nought begins at nought.
     x_axis = span([0.0, *reach] if 0 < min(reach) < 0.1 * max(reach) else reach, width // 90, whole=whole)
-    y_axis = span(_extent(series), height // 55, pad=0.06)
+    y_axis = span([*_extent(series), *extent], height // 55, pad=0.06)
     marks = ticks_text(y_axis.ticks)
     left = 12 + _CHARACTER * max(map(len, marks), default=0)
     right = width - (18 + _CHARACTER * min(26, max((len(s.name) for s in named), default=0)) if labels else 14)

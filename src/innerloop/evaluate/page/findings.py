@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from innerloop.evaluate.page.chart import Series, figure, spark, swatch, whisker
 from innerloop.evaluate.page.markup import Markup, join, table, tag
+from innerloop.evaluate.page.multiples import of_run
 from innerloop.evaluate.page.numerals import decimal, plain, shorten
 from innerloop.evaluate.page.provenance import evaluate_command
 from innerloop.evaluate.page.record import Evaluation, Interval, Point, Record, interval, number
@@ -89,9 +90,7 @@ def adaptation(record: Record, evaluation: Evaluation | None) -> Markup | None:
     notes = f"Bands are 95\u00a0% intervals over {over}." if any(p.lo is not None for p in evaluation.run.curve) else (
         "No interval is known for this curve."
     )  # fmt: skip
-    if oracle and not gradient and evaluation.oracle and not evaluation.oracle.curve:
-        notes += f" Of the oracle ({evaluation.oracle.name}) only the total is known: it is drawn at its average per {word}, "
-        notes += "which a late point may exceed and a total may not."
+    notes += f" {said}" if (said := oracle_note(evaluation)) else ""
     steps = evaluation.facts.get("interaction")
     if gradient and isinstance(steps, int):
         notes += f" Each gradient step uses {steps:,} environment steps of its task."
@@ -163,7 +162,7 @@ def tasks(evaluation: Evaluation) -> Markup | None:
     shown = table(["task", "what it is", "first", "last", "change", "curve"], rows, numbers=range(2, 5))
     if len(rows) > 12:
         shown = tag("details", tag("summary", f"The table ({len(rows)} tasks)"), shown)
-    return join([tag("p", said, class_="note"), shown])
+    return join([tag("p", said, class_="note"), of_run(evaluation), shown])
 
 
 def regret_text(value: Interval | None) -> str:
@@ -191,6 +190,14 @@ def oracle_series(evaluation: Evaluation) -> Series | None:
     name = f"oracle: {oracle.name}"
     name = "oracle, on average" if averaged else name if len(name) <= 26 else "oracle"
     return Series(name, points, "best", band=False) if points else None
+
+
+def oracle_note(evaluation: Evaluation) -> str:
+    """How an oracle without a curve is drawn; empty where there is nothing to say."""
+    if evaluation.oracle is None or evaluation.oracle.curve or evaluation.unit == "gradient step":
+        return ""
+    said = f"Of the oracle ({evaluation.oracle.name}) only the total is known: it is drawn at its average per "
+    return said + f"{unit_word(evaluation)}, which a late point may exceed and a total may not."
 
 
 def _figures(evaluation: Evaluation) -> Markup:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 # Control characters no HTML page may hold, and the ones that reorder text (a hostile name could disguise itself).
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
-_VOID = frozenset({"meta", "br", "rect", "line", "circle", "path"})
+_VOID = frozenset({"meta", "br", "img", "rect", "line", "circle", "path"})
 
 
 class Markup(str):
@@ -38,7 +38,7 @@ def tag(name: str, /, *children: object, **attributes: object) -> Markup:
         f' {key.rstrip("_").replace("_", "-")}="{text(value)}"' for key, value in attributes.items() if value is not None
     )
     if name in _VOID and not children:
-        return Markup(f"<{name}{written}>" if name in {"meta", "br"} else f"<{name}{written}/>")
+        return Markup(f"<{name}{written}>" if name in {"meta", "br", "img"} else f"<{name}{written}/>")
     return Markup(f"<{name}{written}>{join(children)}</{name}>")
 
 

@@ -5,7 +5,8 @@ Not the measuring (`evaluate/adaptation.py`). Read from `measures` of evaluation
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from innerloop.evaluate.page.markup import Markup, join, table, tag
 from innerloop.evaluate.page.numerals import decimals_of, shorten
@@ -13,7 +14,36 @@ from innerloop.evaluate.page.record import Evaluation, Interval, interval
 from innerloop.evaluate.page.summary import unit_word
 
 
+class Shown(NamedTuple):
+    """A table, and what it means."""
+
+    heads: list[str]
+    cells: list[list[str]]
+    note: str
+
+
 def measures(evaluation: Evaluation) -> Markup | None:
+    """`of_run` on the page."""
+    return drawn(of_run(evaluation), strong=0)
+
+
+def drawn(shown: Shown | None, strong: int | None = None) -> Markup | None:
+    """A table of measures on the page; row `strong` is emphasised."""
+    if shown is None:
+        return None
+    numbers = range(1, len(shown.heads))
+    return join([table(shown.heads, shown.cells, numbers=numbers, strong=strong), tag("p", shown.note, class_="note")])
+
+
+def of_runs(named: Sequence[tuple[str, Evaluation]]) -> Shown | None:
+    """Several runs on the same family, beside each other; None where it has no measures."""
+    found = [(name, _measures(evaluation.facts)) for name, evaluation in named]
+    heads = {key: m for _, ours in reversed(found) for key, m in ours.items()}
+    rows = [(name, {key: v for key, m in ours.items() if (v := _trial(m))}) for name, ours in found]
+    return _shown_as(heads, rows, named[0][1]) if heads else None
+
+
+def of_run(evaluation: Evaluation) -> Shown | None:
     """The run, its first and its last unit of experience, and what stands beside it; None where the family has no measures."""
     ours = _measures(evaluation.facts)
     if not ours:
@@ -31,18 +61,23 @@ def measures(evaluation: Evaluation) -> Markup | None:
         found = _measures(contender)
         if found:
             rows.append((name, {key: value for key, m in found.items() if (value := _trial(m))}))
+    return _shown_as(ours, rows, evaluation)
+
+
+def _shown_as(
+    ours: dict[str, dict[str, Any]], rows: Sequence[tuple[str, dict[str, Interval]]], evaluation: Evaluation
+) -> Shown:
     like = {name: [row[name] for _, row in rows if name in row] for name in ours}
     cells = [
         [shorten(said, 40), *(_shown(row[name], like[name]) if name in row else "–" for name in ours)] for said, row in rows
     ]
     heads = [_head(name, measure) for name, measure in ours.items()]
-    note = "After the last gradient step" if gradient else f"Mean over all {word}s of a trial"
-    return join(
-        [
-            table(["", *heads], cells, numbers=range(1, len(heads) + 1), strong=0),
-            tag("p", f"{note}, with 95\u00a0% intervals where they are known.", class_="note"),
-        ]
-    )
+    gradient = evaluation.unit == "gradient step"
+    note = "After the last gradient step" if gradient else f"Mean over all {unit_word(evaluation)}s of a trial"
+    protocol = evaluation.facts.get("protocol")
+    told = ", ".join(f"{name} {value}" for name, value in protocol.items()) if isinstance(protocol, dict) else ""
+    said = f" Protocol: {shorten(told, 400)}." if told else ""
+    return Shown(["", *heads], cells, f"{note}, with 95\u00a0% intervals where they are known.{said}")
 
 
 def _measures(value: object) -> dict[str, dict[str, Any]]:

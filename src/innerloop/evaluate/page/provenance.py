@@ -23,11 +23,10 @@ _METRICS = 36  # small charts
 
 def learning(record: Record) -> Markup | None:
     """Held-out return and every logged metric against environment steps."""
-    logs = {seed.folder: seed.log for seed in record.seeds if seed.log} or ({"": record.log} if record.log else {})
+    logs = _logs(record)
     if not logs:
         return tag("p", "No training log was found: the learning curves come from log.jsonl.", class_="note")
-    heldout = {name: tuple(Point(e.env_steps, *e.heldout) for e in log if e.heldout) for name, log in logs.items()}
-    heldout = {name: thinned(points) for name, points in heldout.items() if points}
+    heldout = _heldout(logs)
     parts: list[Markup | None] = []
     ends = [log[-1] for log in logs.values()]
     size = f"{many(ends[0].iteration, 'update')}, {plain(ends[0].env_steps)} environment steps"
@@ -52,6 +51,17 @@ def learning(record: Record) -> Markup | None:
     return join(parts)
 
 
+def heldout(record: Record) -> tuple[Point, ...]:
+    """Held-out return against environment steps of training: one seed's, with its interval over tasks; or the mean over seeds,
+    from the least of them to the greatest. Empty where no log says."""
+    curves = list(_heldout(_logs(record)).values())
+    if len(curves) < 2:
+        return curves[0] if curves else ()
+    held = [{p.x: p.mean for p in points} for points in curves]
+    at = {x: [h[x] for h in held] for x in sorted(set(held[0]).intersection(*held[1:]))}
+    return tuple(Point(x, math.fsum(means) / len(means), min(means), max(means)) for x, means in at.items())
+
+
 def recipe(record: Record) -> Markup | None:
     """The recipe's fields: nested groups become blocks with dotted headings."""
     if not record.recipe:
@@ -71,12 +81,9 @@ def recipe(record: Record) -> Markup | None:
 
 def reproduction(record: Record) -> Markup:
     """The commands that make the run, its evaluation and this page, and the versions that made it."""
-    command = record.about.get("command")
-    command = shlex.join(map(str, command)) if isinstance(command, list) else command
-    trained = command if isinstance(command, str) and command else None
-    lines = [trained, evaluate_command(record), f"innerloop report {_path(record)}"]
-    parts = [tag("pre", tag("code", "\n".join(line for line in lines if line)))]
-    if trained is None:
+    lines = commands(record)
+    parts = [tag("pre", tag("code", "\n".join(lines)))]
+    if len(lines) < 3:
         parts.insert(0, tag("p", "The training command is not recorded (run.json).", class_="note"))
     versions = record.about.get("versions")
     made = {"innerloop": record.about.get("innerloop"), **(versions if isinstance(versions, dict) else {})}
@@ -85,9 +92,26 @@ def reproduction(record: Record) -> Markup:
     return join(parts)
 
 
+def commands(record: Record) -> list[str]:
+    """What trained the run, where that is recorded, and what evaluates it and makes this report."""
+    command = record.about.get("command")
+    command = shlex.join(map(str, command)) if isinstance(command, list) else command
+    trained = [command] if isinstance(command, str) and command else []
+    return [*trained, evaluate_command(record), f"innerloop report {_path(record)}"]
+
+
 def evaluate_command(record: Record) -> str:
     """The command that evaluates this folder."""
     return f"innerloop evaluate {_path(record)}"
+
+
+def _logs(record: Record) -> dict[str, tuple[Entry, ...]]:
+    return {seed.folder: seed.log for seed in record.seeds if seed.log} or ({"": record.log} if record.log else {})
+
+
+def _heldout(logs: dict[str, tuple[Entry, ...]]) -> dict[str, tuple[Point, ...]]:
+    found = {name: tuple(Point(e.env_steps, *e.heldout) for e in log if e.heldout) for name, log in logs.items()}
+    return {name: thinned(points) for name, points in found.items() if points}
 
 
 def _path(record: Record) -> str:

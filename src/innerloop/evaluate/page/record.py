@@ -164,7 +164,10 @@ def pooled(record: Record) -> Evaluation | None:
         return first
     names = [b.name for b in first.baselines if all(any(b.name == o.name for o in e.baselines) for e in alike)]
     baselines = tuple(_mean([next(b for b in e.baselines if b.name == name) for e in alike]) for name in names)
-    return replace(first, run=_mean([e.run for e in alike]), mode=None, baselines=baselines, gain=None, per_task=())
+    kept = [s for e in alike if isinstance(scores := e.facts.get("scores"), list) for s in scores]
+    facts = first.facts | {"scores": kept}
+    run = _mean([e.run for e in alike])
+    return replace(first, run=run, mode=None, baselines=baselines, gain=None, per_task=(), facts=facts)
 
 
 def _mean(contenders: list[Contender]) -> Contender:

@@ -24,7 +24,8 @@ def task_map(found: dict[str, object]) -> Markup | None:
     transfer = found.get("transfer")
     matrix = _rows(transfer.get("returns")) if isinstance(transfer, dict) else []
     if len(matrix) > 1 and all(len(row) == len(matrix) for row in matrix):
-        caption = "Row: adapted in; column: acts in"
+        low, high = (plain(round(f(x for row in matrix for x in row), 2)) for f in (min, max))
+        caption = f"Row: adapted in; column: acts in. Shade: return, from {low} (faint) to {high} (strong)"
         drawn.append(tag("figure", _heat(matrix), tag("figcaption", caption)))
     return join([tag("p", said(found), class_="note"), tag("div", *drawn, class_="strip wide")])
 
