@@ -1,6 +1,8 @@
 """Do the three highways agree, and what does a step of each cost: ours on the device, the package highway-env, EnvPool's port?
 
-   python benchmarks/driving.py [--episodes N]      writes benchmarks/results/driving.json, and the tables of docs/driving.md
+   python benchmarks/driving.py [--episodes N] [--only steps|pool|cost|returns]
+
+It writes benchmarks/results/driving.json, and the tables of docs/driving.md.
 
 Needs the extra `driving`; EnvPool (`pip install envpool`, 0.9 GB, no dependency of this library) is left out where it is not
 installed. What is compared:
@@ -71,6 +73,7 @@ def steps(episodes: int, kind: Any) -> dict[str, float]:
     """Ours beside the package; regimes of all ranges, beyond training included."""
     rng, env, step = np.random.default_rng(0), highway_package.make(), jax.jit(FAMILY.step)
     worst = dict.fromkeys(("position, m", "speed, m/s", "seen", "paid"), 0.0)
+    near: list[np.ndarray] = []
     count = {"seconds": 0, "collisions": 0, "changes of lane": 0, "seconds in which a lane or an end differs": 0}
     for episode in range(episodes):
         ends = [(pieces[0][0], pieces[1][1]) for name, pieces in RANGES.items() if name != "lanes"]
@@ -91,11 +94,12 @@ def steps(episodes: int, kind: Any) -> dict[str, float]:
             found = (apart.max(), *off)
             if not odd:
                 worst = {name: max(old, float(new)) for (name, old), new in zip(worst.items(), found, strict=True)}
+                near.append(apart < 0.1)
             count["seconds"] += 1
             count["collisions"] += terminated
             count["changes of lane"] += int(jnp.sum(mine.target != before))
             over = terminated or truncated or odd  # from there on they are two different roads
-    return worst | count
+    return worst | {"cars within 0.1 m, %": 100.0 * float(np.mean(near))} | count
 
 
 def pool(count: int, **config: Any) -> Any:
@@ -327,7 +331,8 @@ def tables(result: dict[str, Any]) -> dict[str, str]:
     double, single = result["steps"]["double"], result["steps"]["single"]
     rows = ["| | double precision | single |", "|---|---:|---:|"]
     rows += [f"| greatest difference: {n} | {double[n]:.1e} | {single[n]:.1e} |" for n in list(double)[:4]]
-    rows += [f"| {n} | {double[n]:,} | {single[n]:,} |" for n in list(double)[4:]]
+    rows += [f"| {n} | {double[n]:.1f} | {single[n]:.1f} |" for n in list(double)[4:5]]
+    rows += [f"| {n} | {double[n]:,} | {single[n]:,} |" for n in list(double)[5:]]
     blocks = {"steps": "\n".join(rows)}
     rows = ["| policy | | return | collisions, % | speed, m/s | episodes |", "|---|---|---:|---:|---:|---:|"]
     for policy, found in result["returns"].items():
@@ -356,27 +361,37 @@ def write(result: dict[str, Any]) -> None:
     PAGE.write_text(page)
 
 
+def both(episodes: int) -> dict[str, Any]:
+    with jax.enable_x64(True):
+        double = steps(episodes, np.float64)
+    return {"double": double, "single": steps(episodes, np.float32)}
+
+
+def everywhere(policy: Act, episodes: int, has_pool: bool) -> dict[str, Any]:
+    found = {"ours": ours(policy, 10 * episodes), "highway-env": package(policy, episodes)}
+    return found | ({"EnvPool": pooled(policy, 10 * episodes)} if has_pool else {})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--episodes", type=int, default=100, help="of the package for each policy; others live ten times as many"
     )
+    parser.add_argument("--only", choices=("steps", "pool", "cost", "returns"), help="keep the other parts as they are")
     args = parser.parse_args()
-    with jax.enable_x64(True):
-        double = steps(args.episodes, np.float64)
-    result: dict[str, Any] = {"command": "python benchmarks/driving.py", "machine": facts()}
-    result["steps"] = {"double": double, "single": steps(args.episodes, np.float32)}
+    result: dict[str, Any] = json.loads(RESULTS.read_text()) if args.only else {}
+    result |= {"command": "python benchmarks/driving.py", "machine": facts()}
     has_pool = importlib.util.find_spec("envpool") is not None
-    if has_pool:
-        result["pool"] = {"ego": beside_pool(64, SECONDS - 1, 0, 1), "traffic": beside_pool(200, 10, 6, 2)}
-    result["cost"] = cost(256)
-    result["returns"] = {}
-    for name, policy in POLICIES.items():
-        found = {"ours": ours(policy, 10 * args.episodes), "highway-env": package(policy, args.episodes)}
-        if has_pool:
-            found["EnvPool"] = pooled(policy, 10 * args.episodes)
-        result["returns"][name] = found
-        print(name, {who: {k: round(v["mean"], 2) for k, v in row.items() if k != "episodes"} for who, row in found.items()})
+    parts: dict[str, Callable[[], Any]] = {
+        "steps": lambda: both(args.episodes),
+        "pool": lambda: {"ego": beside_pool(64, SECONDS - 1, 0, 1), "traffic": beside_pool(200, 10, 6, 2)},
+        "cost": lambda: cost(256),
+        "returns": lambda: {name: everywhere(policy, args.episodes, has_pool) for name, policy in POLICIES.items()},
+    }
+    for name in [args.only] if args.only else parts:
+        if name != "pool" or has_pool:
+            result[name] = parts[name]()
+            print(f"{name}: done")
     write(result)
 
 

@@ -34,7 +34,7 @@ def row(name: str, found: dict[str, Any]) -> str:
         differs = f"by {number(found['action'])} at most"
     cells = [
         name, f"{found['agents']} × {found['streams']}", f"{found['trials']:,}", f"{found['decisions']:,}", differs,
-        number(found["relative"]), number(found["step"]) if found["step"] else "", number(found["itself"]["state"]),
+        number(found["relative"]), number(found["step"]) if found["step"] else "", number(found["itself"]["relative"]),
     ]  # fmt: skip
     return "| " + " | ".join(cells) + " |"
 

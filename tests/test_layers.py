@@ -169,7 +169,7 @@ def test_light_modules_import_nothing_heavy():
     """What host workers, `--help` and `list` import: within a process that has nothing yet."""
     light = ["cli", "api", "catalogue", "registry", "run.folder", "run.settings", "tasks.names"]
     light += ["worlds", "worlds.workers", "worlds.bench", "tasks.robot", "tasks.robot_env", "tasks.showing"]
-    light += ["tasks.cheetah", "completion", "run.services.follower"]
+    light += ["tasks.cheetah", "tasks.atari_env", "tasks.procgen_env", "completion", "run.services.follower"]
     code = (
         f"import sys\nfor m in {light!r}: __import__('innerloop.' + m)\n"
         "print([m for m in ('jax', 'equinox', 'optax', 'scipy') if m in sys.modules])"

@@ -42,7 +42,7 @@ def attach(parser: argparse.ArgumentParser) -> None:
                 continue  # a number of them
             else:
                 completer = completers.get(action.dest, SuppressCompleter())
-                if verb == "zoo" and action.dest == "run" or verb == "digest":
+                if verb == "digest":
                     completer = DirectoriesCompleter()
             action.completer = completer  # type: ignore[attr-defined]  # where argcomplete looks for it
 

@@ -217,19 +217,21 @@ def _keep(path: Path, value: dict[str, Any]) -> None:
 
 def _known(name: str, unit: str, units: int) -> dict[str, Any]:
     """What is shipped about a family. A trained oracle is known by one episode, and is alike in all of a trial; for gradient
-    steps, which are judged by one episode, an oracle's share of the trial."""
+    steps, which are judged by one episode, an oracle's share of the trial. Rules that are no optimum are baselines alone."""
     if name not in oracles.SHIPPED:
         return {"baselines": {}, "oracle": None}
     known = oracles.load(name)
+    oracle = known["oracle"]
     if unit != known["unit"]:
-        return {"baselines": {}, "oracle": known["oracle"] | {"total": known["oracle"]["total"] / known["trial"]}}
+        return {"baselines": {}, "oracle": oracle and oracle | {"total": oracle["total"] / known["trial"]}}
     if known["trial"] > units:  # the recipe's trials are shorter
         cut = {name: _cut(found, units) for name, found in known["baselines"].items()}
-        oracle = known["oracle"]
+        if oracle is None:
+            return {"baselines": cut, "oracle": None}
         level = cut[oracle["name"]]["total"]["mean"] if oracle["name"] in cut else oracle["total"] * units / known["trial"]
         return {"baselines": cut, "oracle": oracle | {"total": level}}
     if known["trial"] == 1 and units > 1:
-        oracle = known["oracle"] | {"total": known["oracle"]["total"] * units}
+        oracle = oracle | {"total": oracle["total"] * units}
         return {"baselines": {name: _repeated(found, units) for name, found in known["baselines"].items()}, "oracle": oracle}
     return known
 

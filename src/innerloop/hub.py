@@ -22,10 +22,17 @@ from innerloop.run import checkpoint, sealed
 from innerloop.run.folder import FolderError, check_name, read_json, write_atomically, write_json
 from innerloop.run.settings import ConfigError
 from innerloop.shelf import put
+from innerloop.tasks.traced import kind_of
 
 try:
     from huggingface_hub import EvalResult, HfApi, ModelCardData
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )  # fmt: skip
     from huggingface_hub.utils import validate_repo_id
 except ImportError:
     raise ConfigError("runs on the Hugging Face Hub need the package huggingface_hub: pip install 'innerloop[hub]'") from None
@@ -145,6 +152,8 @@ class _asking:
                 f"there is no {self.repo} on the Hub, or it is private and no token that may read it is set (`hf auth login`, "
                 "HF_TOKEN)."
             ) from error
+        if isinstance(error, LocalEntryNotFoundError):
+            raise OSError(f"the Hub did not answer: {error}") from error
         if isinstance(error, EntryNotFoundError):
             raise FolderError(f"{self.repo}: {error}") from error
         if isinstance(error, HfHubHTTPError):
@@ -173,6 +182,7 @@ def _plain(folder: Path, repo: str, trust: Collection[str]) -> None:
     for name in named:
         source = re.sub(r"^(shown:)+", "", name)
         source = source.removeprefix("env:").partition("?")[0]
+        source = source.partition(":")[2] if kind_of(source) else source  # a package's environment, or a module after all
         if ":" in source and source not in trust:
             raise ConfigError(
                 f"{repo} names {source}, which would run as a module of Python on this machine. If you have that module, and "

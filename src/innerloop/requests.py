@@ -58,11 +58,14 @@ def resolve(request: Mapping[str, Any]) -> tuple[Recipe, Family]:
 def examined(name: str) -> Findings:
     """What is wrong with a user's own environment, by the name of its family: some tasks of it are walked."""
     from innerloop.worlds.check import check_environment
+    from innerloop.worlds.check_traced import check_traced
 
     with asked():
         from innerloop.tasks import own
 
         family = own.family(name)
+        if family.on_device:
+            return check_traced(family)
         return check_environment(family.source, family.corners(), family.max_steps)
 
 

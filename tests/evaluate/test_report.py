@@ -525,6 +525,8 @@ def test_runs_measured_on_other_tasks_are_not_paired(tmp_path):
 
 def test_an_evaluation_that_lists_one_training_says_what_its_interval_is(tmp_path):
     runs = [scored(tmp_path / "a", scores=None), scored(tmp_path / "b", scores=[{"outcomes": ["x"]}, 3])]
+    for run in runs:  # nothing lies between random and such an oracle
+        save(run, evaluation=json.loads((run / "evaluation.json").read_text()) | {"oracle": {"total": 1e-320}})
     _, read = page(runs, tmp_path)
     assert "1 × 30" in read.text and "it says nothing of another training" in read.text
 
@@ -669,3 +671,24 @@ def contrast(a: str, b: str) -> float:
 
     low, high = sorted((light(a), light(b)))
     return (high + 0.05) / (low + 0.05)
+
+
+def test_measures_of_several_runs_stand_beside_each_other(tmp_path):
+    measured = {"time in range": {"unit": "%", "per": "step", "curve": curve([60, 70], 1), "trial": around(65.0, 1.0)}}
+    runs = [scored(tmp_path / "a", measures=measured), named(scored(tmp_path / "b", measures=measured), "varibad")]
+    source, read = page(runs, tmp_path)
+    check_self_contained(source, read)
+    assert read.text.count("Beside the return") == 3 and "time in range" in read.text
+    assert write_report(runs, tmp_path / "m.md").read_text("utf-8").count("65.0 (64.0 to 66.0)") >= 4
+
+
+def test_the_highest_oracle_counts_and_is_said(tmp_path):
+    runs = [scored(tmp_path / "a", oracle={"name": "best of population", "total": 10.0}), scored(tmp_path / "b")]
+    _, read = page(runs, tmp_path)
+    assert "The runs name different oracles; scores are taken to the highest, Bayes-optimal value" in read.text
+
+
+def test_figures_without_the_extra_name_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"pip install 'innerloop\[figure\]'"):
+        write_report([episodes(tmp_path / "run")], tmp_path / "out.pdf")

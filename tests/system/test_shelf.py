@@ -15,6 +15,9 @@ def test_a_card_has_the_command_of_all_its_seeds(innerloop, finished, tmp_path):
     with pytest.raises(AssertionError, match="no evaluation.json"):
         innerloop("zoo", run, "--name", "tiny", "--to", tmp_path / "zoo")
     innerloop("evaluate", run, "--tasks", 8)
+    scores = json.loads((run / "evaluation.json").read_text())["scores"]
+    assert [s["seed"] for s in scores] == [0, 1] and all(len(s["outcomes"]) == 8 for s in scores)
+    assert scores[0]["drawn"] != scores[1]["drawn"]  # each training meets tasks of its own
     (run / "evaluation-elsewhere.json").write_text('{"family": "elsewhere"}')  # as `evaluate --on` writes it
     innerloop("zoo", run, "--name", "tiny", "--to", tmp_path / "zoo")
     elsewhere = json.loads((tmp_path / "zoo" / "tiny" / "evaluation-elsewhere.json").read_text())

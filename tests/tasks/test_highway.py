@@ -102,7 +102,8 @@ def test_the_package_takes_a_regime():
     assert obs.shape == FAMILY.spaces.obs.shape and env.action_space.n == FAMILY.spaces.action.n
     assert {car.TIME_WANTED for car in env.road.vehicles[1:]} == {0.75} and len(env.road.vehicles) == 21
     assert len(env.road.network.graph["0"]["1"]) == 2
-    assert env.render().shape[2] == 3
+    picture = env.render()
+    assert picture.dtype == np.uint8 and picture.shape[2] == 3 and picture.std() > 1.0
     env.close()
 
 

@@ -84,7 +84,7 @@ def compare(
         these the largest difference between the original's two likeliest alternatives' logits; "action": largest difference of
         greedy actions in boxes; "distribution": of its parameters; "state": of the adapted state after any chunk of a trial;
         "relative": the same in units of the entry where that is above 1; "step": of the state after one `learn` from the
-        original's; "itself": {"trials", "state", "action"}, the same differences between the original compiled for one agent
+        original's; "itself": {"trials", "relative", "action"}, the same differences between the original compiled for one agent
         and for many, which is what float32 leaves open.
     """
     graphs = Graphs(folder)
@@ -93,7 +93,7 @@ def compare(
     origin = jax.jit(jax.vmap(told, (None, None, 0)), static_argnums=0)
     lived = jax.jit(world.live, static_argnums=0) if world.jittable else world.live
     alone = jax.jit(told, static_argnums=0)
-    tally, itself = _Tally(made), {"trials": 0, "state": 0.0, "action": 0.0}
+    tally, itself = _Tally(made), {"trials": 0, "relative": 0.0, "action": 0.0}
     for start in range(0, trials, size):
         key, key_tasks, key_lives = jax.random.split(key, 3)
         tasks = family.sample(key_tasks, size)
@@ -102,10 +102,13 @@ def compare(
         tally.add(graphs, lives, said, count)
         for i in range(min(count, max(0, beside - itself["trials"]))):
             again = alone(inner, meta, jax.tree.map(lambda x, i=i: x[i], lives))
-            pairs = {"state": (again.after, said.after), "action": ([again.action], [said.action])}
+            pairs = {"relative": (again.after, said.after), "action": ([again.action], [said.action])}
             for name, (one, many) in pairs.items():
-                gaps = [np.abs(np.asarray(x, np.float64) - y[i]).max(initial=0.0) for x, y in zip(one, many, strict=True)]
-                itself[name] = max(itself[name], *map(float, gaps))
+                for x, y in zip(one, many, strict=True):
+                    gap = np.abs(np.asarray(x, np.float64) - y[i]) / (
+                        np.maximum(1.0, np.abs(y[i])) if name == "relative" else 1.0
+                    )
+                    itself[name] = max(itself[name], float(gap.max(initial=0.0)))
             itself["trials"] += 1
     return {"trials": trials, **tally.found(), "itself": itself}
 
@@ -124,7 +127,7 @@ def said(found: dict[str, Any]) -> str:
     if found["step"]:
         lines.append(f"after one step of learning from the same state: {found['step']:.1e}")
     lines.append(
-        f"of the original and itself, compiled for one and for many ({itself['trials']} trials): {itself['state']:.1e}"
+        f"of the original and itself, compiled for one and for many ({itself['trials']} trials): {itself['relative']:.1e}"
     )
     return "\n".join(lines)
 

@@ -114,7 +114,7 @@ class _Run:
         return [self.drawn(Draw(kind, shape), lambda: _Run(self.rules, None).closed(body, xs)[0], ends)]
 
     def scan(self, p: Any, xs: list[Any]) -> list[Any]:
-        consts, carried = p["num_consts"], p["num_carry"]
+        consts, carried = _arity(p)
         fixed, init, rows = xs[:consts], xs[consts : consts + carried], xs[consts + carried :]
 
         def body(carry: list[Any], row: list[Any]) -> tuple[list[Any], list[Any]]:
@@ -148,6 +148,14 @@ class _Run:
             return self.closed(program, args)
         finally:
             self.inside = outer
+
+
+def _arity(p: Any) -> tuple[int, int]:
+    """Constants and carried values of a scan, by its parameters in JAX 0.10 and 0.12."""
+    if "num_carry" in p:
+        return p["num_consts"], p["num_carry"]
+    consts, carry, _ = (len(list(group)) for group in p["ft_in"].unpack())
+    return consts, carry
 
 
 def _is_key(aval: Any) -> bool:

@@ -111,7 +111,7 @@ def _adaptation(ax: Axes, group: Group) -> None:
         lines = [Series(shorten(m.name, 24), m.evaluation.run.curve, f"s{m.number % 8}") for m in group.members]
     for i, line in enumerate(lines):  # the first is what the figure is about, and lies on top
         _line(ax, line.name, line.points, int(line.style[1:]), marked=True, over=len(lines) - i)
-    oracle = next((o for m in group.members if (o := oracle_series(m.evaluation))), None)
+    oracle = oracle_series(group.best)
     if oracle:
         style = {"color": "black", "linestyle": (0, (4, 3)), "linewidth": 0.9, "label": shorten(oracle.name, 24)}
         ax.plot([p.x for p in oracle.points], [p.mean for p in oracle.points], **style)
@@ -146,7 +146,8 @@ def _scores(group: Group) -> list[Panel]:
 
     def middles(ax: Axes) -> None:
         _dots(ax, [(m.number, m.name, s.iqm) for m, s in known])
-        ax.set_xlabel(f"IQM of the {what}")
+        alone = any(s.trainings == 1 for _, s in known)
+        ax.set_xlabel(f"IQM of the {what}" + ("\n(of one training: interval over its tasks)" if alone else ""))
         ax.set_title(shorten(group.name, 40))
 
     def profiles(ax: Axes) -> None:

@@ -4,7 +4,7 @@
 minutes); nobody writes them by hand. Where no optimum can be computed (simulators), the oracle is a policy that was trained
 with the task shown to it (recipe `oracle`), and `… oracles --run DIR` writes what `innerloop evaluate DIR` found.
 
-A reference is {"family", "unit", "trial", "oracle": {"name", "total"}, "bound": {"name", "total"}, "baselines": {name:
+A reference is {"family", "unit", "trial", "oracle": {"name", "total"} or None, "bound": {"name", "total"}, "baselines": {name:
 {"curve": [{"experience", "mean", "lo", "hi"}], "total": {"mean", "lo", "hi"}}}, "settings"}: `unit` is "step" (bandits: one
 pull) or "episode", `trial` the units in a trial, `experience` counts units from 0, a point is the mean undiscounted return
 over one unit, `total` the sum over the trial. An interval of width 0 marks an exact value. Where a method is judged by a
@@ -340,7 +340,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _announce(path: Path) -> None:
     reference = json.loads(path.read_text("utf-8"))
-    print(f"{reference['family']}: {reference['oracle']['name']} {reference['oracle']['total']:.4f} -> {path}", flush=True)
+    best = reference["oracle"]
+    said = f"{best['name']} {best['total']:.4f}" if best else f"no oracle, {len(reference['baselines'])} baselines"
+    print(f"{reference['family']}: {said} -> {path}", flush=True)
 
 
 if __name__ == "__main__":

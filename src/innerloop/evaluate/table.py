@@ -40,7 +40,7 @@ def _measures(contenders: dict[str, Any]) -> Table | None:
         cells = []
         for column, measure in first.items():
             point = measures[column]["trial"]
-            digits = _decimals([measure["trial"]["mean"]])
+            digits = min(2, _decimals([measure["trial"]["mean"]]))
             cells.append(f"{point['mean']:.{digits}f} ± {(point['hi'] - point['lo']) / 2:.{digits}f}")
         table.add_row(name, *cells, style="" if number else "bold")
     return table

@@ -73,10 +73,11 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
     # A collision ends an episode, and with the third of them the trial: else the next one would begin all the sooner.
     "highway": {
         "meta_batch": 64,
-        "steps": 4_000_000,
+        "steps": 3_000_000,
+        "held_out": 200,
         "episodes": True,
         "inner": {"embed": 64, "normalise": True},
-        "outer": {"lr": 1e-3, "minibatches": 4, "gae_lambda": 0.95, "entropy_weight": 0.02, "anneal_entropy": True},
+        "outer": {"lr": 2e-3, "epochs": 4, "minibatches": 4, "gae_lambda": 0.95, "anneal_entropy": True},
     },
     # The scale of doses is logarithmic, so that a wide policy overdoses on average.
     "insulin-dosing": {
@@ -122,6 +123,6 @@ def make(family: Family, steps: int | None = None) -> Recipe:
         steps=steps or chosen.get("steps", 10_000_000),
         unit=family.unit,
         evaluation=plan,
-        held_out=held_out(family),
+        held_out=chosen.get("held_out", held_out(family)),
         report_every=5,
     )

@@ -38,6 +38,12 @@ def _kind() -> Any:
                     car.TIME_WANTED, car.POLITENESS = ways.headway, ways.politeness
                     car.LANE_CHANGE_MAX_BRAKING_IMPOSED = ways.imposed
 
+        def render(self) -> Any:
+            if self.viewer is None:
+                self.viewer = importlib.import_module("highway_env.envs.common.graphics").EnvViewer(self)
+                self.viewer.enabled = True  # without a screen it would draw nothing, though it needs none
+            return super().render()
+
     return Highway
 
 

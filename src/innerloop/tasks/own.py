@@ -48,7 +48,7 @@ def named(source: str, vary: list[str], options: dict[str, int | None]) -> str:
         parsed(name, values)
         parts.append(f"{name}={values}")
     parts += [f"{name}={value}" for name, value in options.items() if value is not None]
-    return PREFIX + source + ("?" + "&".join(parts) if parts else "")
+    return PREFIX + source + (("&" if "?" in source else "?") + "&".join(parts) if parts else "")
 
 
 def family(name: str) -> Own:
@@ -63,7 +63,9 @@ def family(name: str) -> Own:
             options[key.replace("-", "_")] = int(value)
         else:
             varies.append((key, parsed(key, value)))
-    return Own(source, tuple(varies), query, **options)
+    from innerloop.tasks.traced import Traced, kind_of
+
+    return (Traced if kind_of(source) else Own)(source, tuple(varies), query, **options)
 
 
 @cache

@@ -6,6 +6,7 @@ experience, length of the trial and split are the same; across families only as 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -64,6 +65,13 @@ class Group:
     @property
     def name(self) -> str:
         return self.members[0].record.family or "the same tasks"
+
+    @property
+    def best(self) -> Evaluation:
+        """The evaluation whose oracle is drawn: the highest, or the first where none is known."""
+        known = [m.evaluation for m in self.members if m.evaluation.oracle]
+        totals = [e.oracle.total.mean if e.oracle and e.oracle.total else -math.inf for e in known]
+        return known[totals.index(max(totals))] if known else self.first
 
     @property
     def setting(self) -> str:

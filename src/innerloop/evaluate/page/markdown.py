@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from innerloop.evaluate.page.comparison import Group, across, cautions, groups, improvements, refusals, summaries
-from innerloop.evaluate.page.findings import oracle_series, regret_text
+from innerloop.evaluate.page.findings import regret_text
 from innerloop.evaluate.page.measures import Shown, of_run, of_runs
 from innerloop.evaluate.page.numerals import decimal, plain
 from innerloop.evaluate.page.provenance import commands
@@ -82,7 +82,6 @@ def _group(group: Group) -> list[str]:
         row += [f"{s.trainings} × {s.tasks:,}", decimal(s.iqm, every, reach=True)] if s else ["–", "–"]
         rows.append(row)
     last = "last point" if group.first.unit == "gradient step" else "total"
-    oracle = next((o.name for m in group.members if (o := oracle_series(m.evaluation))), None)
     heads = ("run", f"{last} (95 % interval)", "of the oracle", "trainings × tasks", "IQM of scores")
     chances = [(f"{c.x.name} over {c.y.name}", improvement_text(c)) for c in improvements(group)]
     return [
@@ -90,7 +89,7 @@ def _group(group: Group) -> list[str]:
         *(f"> {_text(said)}" for said in cautions(group)),
         _table(heads, rows),
         *_measures(of_runs([(m.name, m.evaluation) for m in group.members])),
-        _text(definition(group, found)) + (f" Drawn beside the curves: {_text(oracle)}." if oracle and not group.scale else ""),
+        _text(definition(group, found)),
         _table(("in the same held-out task", "probability of improvement"), chances),
     ]
 

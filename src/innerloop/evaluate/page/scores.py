@@ -89,7 +89,7 @@ def scale(evaluations: Sequence[Evaluation]) -> Scale | None:
     if not randoms or not oracles:
         return None
     one, name = max(oracles)
-    return Scale(randoms[0], one, name) if one > randoms[0] else None
+    return Scale(randoms[0], one, name) if one - randoms[0] > 1e-9 * max(abs(one), abs(randoms[0]), 1e-9) else None
 
 
 def _outcomes(item: object) -> Outcomes | None:

@@ -44,8 +44,7 @@ def versus(records: Sequence[Record]) -> list[Markup]:
 
 def _group(group: Group) -> Markup:
     first, word = group.first, unit_word(group.first)
-    known = ((oracle_series(m.evaluation), oracle_note(m.evaluation)) for m in group.members)
-    oracle, note = next((found for found in known if found[0]), (None, ""))
+    oracle, note = oracle_series(group.best), oracle_note(group.best)
     lines = [Series(m.name, m.evaluation.run.curve, f"s{m.number % 8} run") for m in group.members]
     chart = figure(
         [*lines, *([oracle] if oracle else [])],
