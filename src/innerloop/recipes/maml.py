@@ -47,7 +47,7 @@ _PAPER: dict[str, dict[str, Any]] = {  # by family; the paper's numbers unless a
         "held_out": 4,
     },
     # Not in the paper; smaller batches than Meta-World's benchmarks have (20 tasks, 10 episodes), and a smaller deviation.
-    # Observations as they are, in m: normalised, where a thing stands tells training tasks apart, and they are learned by heart.
+    # Observations as they are, in m: normalised, where a thing stands tells training tasks apart: they are learned by heart.
     "ml1": {
         "tasks": 16,
         "streams": 8,
