@@ -17,6 +17,7 @@ import pytest
 from registry import CASES, Case, lived
 
 from innerloop.core import Box, Categorical, Chunk, Discrete, Lifetime, Plan, Spaces, Step, Task, birth, replay
+from innerloop.inner.discovered_rule import DiscoveredRule
 from innerloop.inner.gradient import Gradient, GradientFast, PolicyNet
 from innerloop.inner.recurrent import Recurrent
 from innerloop.nets.layers import Dense, Head, Perceptron
@@ -25,8 +26,15 @@ from innerloop.outer.ppo import PPO
 SPACES = Spaces(Box((1,), -1.0, 1.0), Discrete(2))
 PAYS = np.array([0.3, 1.0])  # of the two arms, always
 plain = [c for c in CASES if not any(word in c.name for word in ("scratch", "random", "oracle", "no adap"))]
-# First order and DiCE's magic box are not the derivative of what they compute, on purpose.
-adaptive = [c for c in plain if not getattr(c.inner, "first_order", False) and getattr(c.inner, "estimator", "") != "dice"]
+# First order, DiCE's magic box and a discovered rule, which reads its agent's policy as given, are not the derivative of what
+# they compute, on purpose.
+adaptive = [
+    c
+    for c in plain
+    if not getattr(c.inner, "first_order", False)
+    and getattr(c.inner, "estimator", "") != "dice"
+    and not isinstance(c.inner, DiscoveredRule)
+]
 
 
 def wide(tree):

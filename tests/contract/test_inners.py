@@ -60,8 +60,9 @@ def test_replay_is_live_when_jitted_and_mapped(case: Case):
     decision, _, fast = replayed(case)(made.meta, made.lives)
     close(decision.dist, rows.dist, 2e-6)
     close(decision.value, rows.value, 2e-6)
-    # a baseline that fits its few rows perfectly leaves rounding errors as advantages, and standardises them
-    close(fast, made.cursor.fast, 2e-2 if "from scratch" in case.name else 1e-5)
+    # a baseline that fits its few rows perfectly leaves rounding errors as advantages, and standardises them; Retrace's sums of
+    # values in squashed units are large
+    close(fast, made.cursor.fast, 2e-2 if "from scratch" in case.name else 1e-4 if "disco" in case.name else 1e-5)
     ratio = jnp.exp(decision.dist.log_prob(rows.action) - rows.log_prob)
     np.testing.assert_allclose(ratio, 1.0, atol=1e-5)
     np.testing.assert_allclose(rows.dist.kl(decision.dist), 0.0, atol=1e-6)

@@ -152,10 +152,10 @@ def test_an_evaluation_with_an_incomplete_task_is_kept_and_says_so(tmp_path, mon
     from innerloop import api, evaluation
 
     class Holed(evaluation.Evaluator):
-        def __call__(self, *args):
-            returns, drawn = super().__call__(*args)
-            returns[1, -1] = np.nan
-            return returns, drawn
+        def find(self, *args):
+            found, drawn = super().find(*args)
+            found.returns[1, -1] = np.nan
+            return found, drawn
 
     monkeypatch.setattr(evaluation, "Evaluator", Holed)
     small = {"meta_batch": 4, "held_out": 2, "evaluations": 1, "outer.minibatches": 2, "inner.width": 4}
