@@ -71,11 +71,12 @@ def task_of(regime: Regime, kind: Any = jnp.float32) -> Task:
 
 def steps(episodes: int, kind: Any) -> dict[str, float]:
     """Ours beside the package; regimes of all ranges, beyond training included."""
-    rng, env, step = np.random.default_rng(0), highway_package.make(), jax.jit(FAMILY.step)
+    env, step = highway_package.make(), jax.jit(FAMILY.step)
     worst = dict.fromkeys(("position, m", "speed, m/s", "seen", "paid"), 0.0)
     near: list[np.ndarray] = []
     count = {"seconds": 0, "collisions": 0, "changes of lane": 0, "seconds in which a lane or an end differs": 0}
     for episode in range(episodes):
+        rng = np.random.default_rng(episode)
         ends = [(pieces[0][0], pieces[1][1]) for name, pieces in RANGES.items() if name != "lanes"]
         regime = Regime(int(rng.integers(2, 5)), *(float(rng.uniform(*pair)) for pair in ends))
         highway_package.assign(env, regime)

@@ -217,7 +217,7 @@ def _interval(x: dict[str, float]) -> str:
 def disco(measured: dict[str, Any]) -> str:
     """The Markdown of what `benchmarks/disco.py` measured."""
     if not measured:
-        return _NONE["en"] + "\n"
+        return "*Not measured yet.*\n"
     lines = [["return of an episode in the last fifth of life", measured["rule"], "PPO", "difference"]]
     for family, row in measured["families"].items():
         ends = (row["rule"]["at the end"], row["ppo"]["at the end"], row["difference at the end"])
@@ -232,7 +232,7 @@ def disco(measured: dict[str, Any]) -> str:
 def serving(measured: dict[str, Any]) -> str:
     """The Markdown of what `benchmarks/serving.py` measured."""
     if not measured:
-        return _NONE["en"] + "\n"
+        return "*Not measured yet.*\n"
     lines = [
         [
             "run",
@@ -264,7 +264,7 @@ def serving(measured: dict[str, Any]) -> str:
 def manipulation(measured: dict[str, Any]) -> str:
     """The Markdown of what `benchmarks/manipulation.py` measured."""
     if not measured:
-        return _NONE["en"] + "\n"
+        return "*Not measured yet.*\n"
     rows, whole = measured["cpu_us"], measured["rl2 on ml10"]
     cell = lambda x: "–" if x is None else f"{x:,.0f}"  # noqa: E731
     lines = [["CPU µs", "a step", "a reset"]]

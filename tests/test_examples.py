@@ -17,6 +17,7 @@ SAYS = {
     "04_host_environment": "after 4 gradient steps",
     "05_your_environment": "episode 2: balanced",
     "06_adapt": "both go on alike: True",
+    "07_jax_environment": "episode 2: return",
 }
 
 

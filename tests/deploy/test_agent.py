@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from walks import lived, small, walk
+from in_use import lived, small, walk
 
 from innerloop.core import Plan
 from innerloop.deploy.agent import Agent

@@ -13,7 +13,7 @@ from innerloop.cli import main
 from innerloop.deploy import demo
 from innerloop.run.settings import ConfigError
 
-SITE = Path(demo.__file__).parent / "site"
+SITE = Path(demo.__file__).parent / "live"
 
 
 def test_the_runtime_is_asked_for_and_never_fetched_unasked(tmp_path, monkeypatch):

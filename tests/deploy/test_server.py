@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import jax
 import pytest
-from walks import small
+from in_use import small
 
 from innerloop.cli import main
 from innerloop.deploy.agent import Agent

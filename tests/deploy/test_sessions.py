@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from walks import small
+from in_use import small
 
 from innerloop.core import Plan
 from innerloop.deploy.agent import Agent

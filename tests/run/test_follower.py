@@ -25,7 +25,7 @@ class Service:
     def __init__(self):
         self.runs: dict[str, list] = {}
         self.ended: list[str] = []
-        self.down = False
+        self.down, self.settles = False, 0.0
         self.gate = threading.Event()
         self.gate.set()
 
@@ -41,7 +41,7 @@ class Remote:
         self.answer()
         self.run = kept.get("run", f"remote-{kept['key']}")
         self.service.runs.setdefault(self.run, [])
-        return {"run": self.run, "title": about.title}
+        return {"run": self.run, "title": about.title, "settles": self.service.settles}
 
     def send(self, rows):
         self.answer()
@@ -156,6 +156,25 @@ def test_after_a_roll_back_what_is_lived_anew_is_sent(tmp_path):
         write(log, 2, 3, 4, plus=0.5)
     (rows,) = service.runs.values()
     assert rows == [(1, 1.0), (2, 2.0), (3, 3.0), (2, 2.5), (3, 3.5), (4, 4.5)]
+
+
+def test_what_a_kill_could_take_from_a_service_is_sent_again(tmp_path):
+    """wandb's own process writes some seconds later; a run that ends tells it, and waits."""
+    service = Service()
+    service.settles = 1000.0
+    log, follower = begin(tmp_path, service)
+    write(log, 1, 2, 3)
+    until(lambda: follower._sent == 3)
+    kept = (tmp_path / "remote.json").read_text()  # as it lies there if the process is killed now
+    assert json.loads(kept)["fake"]["sent"] == -1
+    log.close()
+    assert json.loads((tmp_path / "remote.json").read_text())["fake"]["sent"] == 3
+    (tmp_path / "remote.json").write_text(kept)
+    log, _ = begin(tmp_path, service, iteration=3, env_steps=300)
+    with log:
+        write(log, 4)
+    (rows,) = service.runs.values()
+    assert [i for i, _ in rows] == [1, 2, 3, 1, 2, 3, 4]
 
 
 def test_a_line_that_is_being_written_is_left_for_later(tmp_path):

@@ -233,3 +233,56 @@ def test_gymnax_is_stepped_as_it_steps_itself(name):
             np.testing.assert_allclose(float(reward), float(their_reward), rtol=1e-5, atol=1e-6)
             over = bool(terminated | truncated)
             assert over == any(bool(end) for end in ends) or (over and time == found.horizon)
+
+
+def alike(found, reset, step, space=None):
+    """The family beside the original's `reset(key)` and `step(state, action)`, from the same states; episodes in 1,000."""
+    task = jax.tree.map(lambda x: x[0], found.sample(SEED, 1))
+    mine_reset, mine_step = jax.jit(found.reset), jax.jit(found.step)
+    rng, over, episodes = np.random.default_rng(0), True, 0
+    for i in range(1000):
+        key = jax.random.fold_in(SEED, i)
+        if over:
+            (state, obs), original, episodes = mine_reset(task, key), reset(key), episodes + 1
+            np.testing.assert_array_equal(obs, original[0])
+        shape = getattr(found.spaces.action, "shape", None)
+        action = rng.integers(found.spaces.action.n) if shape is None else rng.uniform(-1, 1, shape).astype(np.float32)
+        seen, earned, ended = step(state[0], action)
+        state, obs, reward, terminated, truncated = mine_step(task, state, action, key)
+        np.testing.assert_allclose(obs, seen, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(reward, earned, rtol=1e-5, atol=1e-6)
+        over = bool(terminated | truncated)
+        assert bool(terminated) <= bool(ended) <= over
+    return episodes
+
+
+@pytest.mark.filterwarnings("ignore")  # theirs
+def test_brax_is_stepped_as_it_steps_itself():
+    envs = pytest.importorskip("brax.envs", reason="an extra, tested where it is installed")
+    env = envs.get_environment("inverted_pendulum")
+
+    def step(state, action):
+        now = env.step(state, action)
+        return now.obs, now.reward, now.done
+
+    with jax.numpy_rank_promotion("allow"):
+        found = family("env:brax:inverted_pendulum")
+        assert found.horizon == 1000
+        assert alike(found, lambda key: (env.reset(key).obs,), jax.jit(step)) > 10
+
+
+@pytest.mark.filterwarnings("ignore")  # theirs
+def test_navix_is_stepped_as_it_steps_itself():
+    navix = pytest.importorskip("navix", reason="an extra, tested where it is installed")
+    env = navix.make("Navix-Empty-Random-5x5-v0")
+
+    def step(state, action):
+        now = env.step(state, action)
+        return now.observation, now.reward, now.step_type > 0
+
+    with jax.numpy_rank_promotion("allow"):
+        found = family("env:navix:Navix-Empty-Random-5x5-v0")
+        assert alike(found, lambda key: (env.reset(key).observation,), jax.jit(step)) > 3
+        same = family("env:navix:Navix-Empty-Random-5x5-v0?level=0:9")
+        task = jax.tree.map(lambda x: x[0], same.sample(SEED, 1))
+        np.testing.assert_array_equal(same.reset(task, SEED)[1], same.reset(task, jax.random.key(1))[1])

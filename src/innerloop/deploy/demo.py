@@ -1,6 +1,6 @@
 """`innerloop demo`: a page on which agents of the zoo adapt, in the browser.
 
-Not the page (`site/`), nor the export (`export.py`). The page needs onnxruntime-web, 14 MB of WebAssembly that no Python
+Not the page (`live/`), nor the export (`export.py`). The page needs onnxruntime-web, 14 MB of WebAssembly that no Python
 package carries: it is taken from a folder, or fetched by npm where the user asks for that.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 
 from innerloop.run.settings import ConfigError
 
-SITE = Path(__file__).parent / "site"
+SITE = Path(__file__).parent / "live"
 AGENTS = {"room": "zoo:varibad-grid-navi", "arms": "zoo:rl2-bandit-k5-n100", "plane": "zoo:promp-point-goal"}
 VERSION = "1.30.0"  # of onnxruntime-web
 # SHA-512 of npm's archive of it.

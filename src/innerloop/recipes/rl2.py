@@ -72,7 +72,7 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
     # A collision ends an episode, and with the third of them the trial: else the next one would begin all the sooner.
     "highway": {
         "meta_batch": 64,
-        "steps": 3_000_000,
+        "steps": 4_000_000,
         "held_out": 200,
         "episodes": True,
         "inner": {"embed": 64, "normalise": True},
@@ -102,7 +102,7 @@ _STEPPED: dict[str, Any] = {"meta_batch": 64, "inner": {"normalise": True}, "ste
 def make(family: Family, steps: int | None = None) -> Recipe:
     """RL² on `family`; `steps`: environment steps, if not the family's preset."""
     other = _SEEN if images(family.spaces.obs) else {} if family.on_device else _STEPPED
-    chosen = preset(_TRIALS, family.name) or other
+    chosen = preset(_TRIALS, family.name.removeprefix("shown:")) or other
     episodes = family.episodes if chosen.get("episodes") else 0
     plan = Plan(chunks=1, steps=family.horizon * family.episodes, streams=1, episodes=episodes)
     outer = {

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 from jax import Array
 
 from innerloop.core import Box, Discrete, Spaces
-from innerloop.core.spaces import Space
 
 LEVEL = "level"
 CUT, OVER = 1, 2  # its kinds of steps: truncation, termination
@@ -31,7 +30,7 @@ def _made(name: str) -> Any:
     with jax.ensure_compile_time_eval():
         try:
             return navix.make(name)
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, NotImplementedError) as error:
             raise ValueError(f"navix has no {name!r} ({error}); an example of its names: Navix-Empty-8x8-v0.") from None
 
 
@@ -46,7 +45,11 @@ class Navix:
                 f"{other[0]} cannot vary in navix; accepted: {LEVEL}, a range of whole numbers, for example 0:999."
             )
         self.limit = int(max_steps or self._env.max_steps)
-        self.spaces = Spaces(_space(self._env.observation_space), Discrete(int(self._env.action_space.n)))
+        with jax.ensure_compile_time_eval():
+            # Its spaces say that no cell is above 8, and cells are 10 in Navix-DoorKey-5x5-v0.
+            self.spaces = Spaces(
+                Box(tuple(int(n) for n in self._env.observation_space.shape)), Discrete(int(self._env.action_space.n))
+            )
 
     def reset(self, key: Array) -> tuple[Any, Any]:
         timestep = self._env.reset(key if self._level is None else jax.random.key(jnp.asarray(self._level, jnp.uint32)))
@@ -55,8 +58,3 @@ class Navix:
     def step(self, state: Any, action: Array, key: Array) -> tuple[Any, Any, Array, Array, Array]:
         now = self._env.step(state, action)
         return now, now.observation, now.reward, now.step_type == OVER, now.step_type == CUT
-
-
-def _space(space: Any) -> Space:
-    """All cells of an observation are bounded alike."""
-    return Box(tuple(int(n) for n in space.shape), float(jnp.min(space.minimum)), float(jnp.max(space.maximum)))

@@ -22,6 +22,7 @@ from jax import Array
 from innerloop.core import Box, Discrete, Spaces, Task
 from innerloop.tasks import switching
 from innerloop.tasks.family import SPLITS, Family, deal
+from innerloop.tasks.single import single
 from innerloop.tasks.varying import Choice, Range, Varies, count, many, parsed, told_by
 
 PREFIX = "env:"
@@ -72,7 +73,7 @@ def family(name: str) -> Own:
 def _facts(source: str, task: tuple[tuple[str, Any], ...]) -> Facts:
     make = switching.maker(source)
     try:
-        env = make(**dict(task))
+        env = single(make(**dict(task)))
     except Exception as error:
         given = ", ".join(f"{name}={value!r}" for name, value in task)
         raise ValueError(f"--env {source}: make({given}) raised {type(error).__name__}: {error}.") from None
@@ -139,19 +140,19 @@ class Own(Family):
         return PREFIX + self.source + (f"?{self.query}" if self.query else "")
 
     @property
-    def told(self) -> Varies | tuple[dict[str, Any], ...]:
+    def variation(self) -> Varies | tuple[dict[str, Any], ...]:
         """What varies, or the listed tasks."""
         return self.given or _told(self.source)
 
     @property
     def varies(self) -> Varies:
-        told = self.told
-        return () if told and isinstance(told[0], dict) else told  # pyright: ignore[reportReturnType]
+        found = self.variation
+        return () if found and isinstance(found[0], dict) else found  # pyright: ignore[reportReturnType]
 
     @property
     def listed(self) -> tuple[dict[str, Any], ...]:
-        told = self.told
-        return told if told and isinstance(told[0], dict) else ()  # pyright: ignore[reportReturnType]
+        found = self.variation
+        return found if found and isinstance(found[0], dict) else ()  # pyright: ignore[reportReturnType]
 
     @property
     def size(self) -> int:  # type: ignore[override]

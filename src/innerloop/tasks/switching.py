@@ -13,6 +13,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from innerloop.tasks.single import single
 from innerloop.tasks.varying import Choice, Varies
 
 PRODUCT = 4096  # combinations of a MultiDiscrete action, at most
@@ -119,7 +120,7 @@ class Switching(gymnasium.Env):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Of the task's environment, made first where there is none."""
         if self.env is None:
-            self.env = maker(self.source)(**self.task)
+            self.env = single(maker(self.source)(**self.task))
             self.acting, self.space = Acting(self.env.action_space), self.env.observation_space
             self.action_space, self.observation_space = self.acting.agent, plain(self.space)
         obs, info = self.env.reset(seed=seed, options=options)

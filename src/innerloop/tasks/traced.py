@@ -87,7 +87,7 @@ class Traced(Own):
     on_device = True
 
     @property
-    def told(self) -> Varies | tuple[dict[str, Any], ...]:
+    def variation(self) -> Varies | tuple[dict[str, Any], ...]:
         return self.given or _told(self.source)
 
     @property

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
+from innerloop.tasks.single import single
 from innerloop.tasks.switching import Acting, maker, plain
 
 LIMIT = 10_000  # steps after which an episode counts as endless
@@ -71,7 +72,7 @@ def _made(make: Any, source: str, task: dict[str, Any]) -> Any:
     if not callable(make):
         raise _Wrong(f"{source} is {make!r:.80}; it must be a function that returns a gymnasium.Env.")
     try:
-        env = make(**task)
+        env = single(make(**task))
     except TypeError as error:
         known = "its arguments are those that --vary, or `varies` or `tasks` of the function, name"
         raise _Wrong(f"{_call(task)} raised TypeError: {error}; {known}.") from None

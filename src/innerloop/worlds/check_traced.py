@@ -40,7 +40,7 @@ def check_traced(family: Traced) -> Findings:
     except _Wrong as wrong:
         return Findings([str(wrong)], [])
     remarks = []
-    if family.told and all(np.array_equal(walks[0], walk) for walk in walks[1:]):
+    if family.variation and all(np.array_equal(walks[0], walk) for walk in walks[1:]):
         remarks.append(
             f"nothing that an agent sees or earns differed between {TASKS} tasks in an episode of random actions. Where "
             "rewards are rare that may be right; else the environment drops what varies."

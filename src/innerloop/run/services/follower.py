@@ -8,8 +8,10 @@ run is resumed, or by `innerloop send`.
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,7 @@ class Follower:
         self._kept: dict[str, Any] = {"key": secrets.token_hex(8), "sent": -1} | _remembered(self._path).get(service, {})
         self._at, self._sent, self._turn = 0, int(self._kept["sent"]), 0  # in the file; iteration; how often it was rewound
         self._guard, self._news, self._over = threading.Lock(), threading.Event(), threading.Event()
+        self._safe, self._settling = self._sent, []  # what a kill cannot take any more; (when, iteration) of what it could
         self._begun, self._status, self._done = False, "failed", False
         self._problem: Exception | None = None
         self._warned = False
@@ -64,6 +67,8 @@ class Follower:
         """The rows after `iteration` are gone, and others will come in their place."""
         with self._guard:
             self._at, self._sent, self._turn = 0, min(self._sent, iteration), self._turn + 1
+            self._safe = min(self._safe, iteration)
+            self._settling = [(when, min(sent, iteration)) for when, sent in self._settling]
 
     def close(self, status: str) -> None:
         """Send what is left and tell the service how the run ended. A warning says what is missing."""
@@ -83,7 +88,7 @@ class Follower:
         """Without a thread: send all that is left, however long it takes, and how the run ended; the last iteration sent.
         Raises whatever the service raises."""
         self._deliver()
-        self.sink.end(status)
+        self._end(status)
         return self._sent
 
     def _follow(self) -> None:
@@ -97,7 +102,7 @@ class Follower:
                 self._news.set()
                 pause = min(2 * pause, LONGEST)
             self._over.wait(pause)
-        self._done = self._try(self._deliver) and self._try(lambda: self.sink.end(self._status))
+        self._done = self._try(self._deliver) and self._try(lambda: self._end(self._status))
 
     def _try(self, act: Callable[[], None]) -> bool:
         try:
@@ -122,6 +127,7 @@ class Follower:
                 if turn != self._turn:
                     continue
                 self._at, self._sent = at, rows[-1]["iteration"] if rows else self._sent
+                self._settling.append((time.monotonic(), self._sent))
             if not rows:
                 return
             self._keep()
@@ -142,9 +148,18 @@ class Follower:
                     rows.append(row)
         return rows, at, turn
 
-    def _keep(self) -> None:
+    def _end(self, status: str) -> None:
+        self.sink.end(status)
+        self._keep(settled=True)
+
+    def _keep(self, *, settled: bool = False) -> None:
+        """Note up to where the rows are safe: those that were sent long enough ago, or all."""
+        with self._guard:
+            since = math.inf if settled else time.monotonic() - self._kept.get("settles", 0.0)
+            self._safe = max([self._safe, *(sent for when, sent in self._settling if when <= since)])
+            self._settling = [(when, sent) for when, sent in self._settling if when > since]
         with _writing:
-            mine = {self.service: self._kept | {"sent": self._sent}}
+            mine = {self.service: self._kept | {"sent": self._safe}}
             write_json(self._path, _remembered(self._path) | mine)
 
 

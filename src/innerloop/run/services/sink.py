@@ -56,6 +56,10 @@ class Sink(Protocol):
 
         Args:
             kept: what earlier calls returned, and "key", a text that is this run's own.
+
+        Returns:
+            anything that is JSON; "settles": seconds for which what `send` took may still be lost if this process is killed,
+            and is sent again then (0 where it is not given).
         """
         ...
 

@@ -19,11 +19,12 @@ from innerloop.run.services.sink import About
 
 _log = logging.getLogger(__name__)
 AXIS = "env_steps"
+SETTLES = 20.0  # seconds in which its own process has written what it was given
 CODES = {"finished": 0, "failed": 1, "interrupted": 255}  # of a process that ended so; wandb shows a run by it
 
 
 class WandbRun:
-    """The sink. Kept: "run" (its id, which is the run's key) and "url"."""
+    """The sink. Kept: "run" (its id, which is the run's key), "project", "url" and "settles"."""
 
     def __init__(self) -> None:
         self._run: Any = None
@@ -49,7 +50,12 @@ class WandbRun:
             raise
         self._run.define_metric(AXIS, hidden=True)
         self._run.define_metric("*", step_metric=AXIS)
-        return {"run": self._run.id, "project": self._run.project, "url": "" if mode == "offline" else self._run.url or ""}
+        return {
+            "settles": SETTLES,
+            "run": self._run.id,
+            "project": self._run.project,
+            "url": "" if mode == "offline" else self._run.url or "",
+        }
 
     def send(self, rows: Sequence[Mapping[str, Any]]) -> None:
         for row in rows:

@@ -29,3 +29,12 @@ class Puck:
         place, speed = state.obs
         speed = 0.9 * speed + 0.1 * self.push * action[0]
         return State(jnp.stack([place + speed, speed]), -jnp.abs(place), jnp.zeros(()))
+
+
+if __name__ == "__main__":
+    import innerloop
+
+    small = {"meta_batch": 16, "outer.minibatches": 4, "evaluations": 1, "held_out": 4}
+    run = innerloop.train("rl2", tasks="env:brax:07_jax_environment:Puck", steps=20_000, settings=small, quiet=True)
+    for point in run.evaluate(tasks=8, baselines=False)["curve"]:
+        print(f"episode {point['experience']}: return {point['mean']:.1f}")
