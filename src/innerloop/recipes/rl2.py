@@ -65,7 +65,7 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
     "probe": {"meta_batch": 256, "steps": 250_000, "inner": {"width": 32}, "outer": {"minibatches": 4}},
     "grid-navi": {"steps": 15_000_000},
     "ml1": {"steps": 20_000_000, **_HANDS},
-    "ml1-reach-t100": {"steps": 1_600_000, **_HANDS},
+    "ml1-reach-t100": {"steps": 2_400_000, **_HANDS},
     # Two places of every class an update.
     "ml10": {"steps": 400_000_000, **_HANDS, "meta_batch": 20},
     "ml45": {"steps": 400_000_000, **_HANDS, "meta_batch": 90},
