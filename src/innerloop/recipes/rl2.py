@@ -24,8 +24,7 @@ _TEN = {"meta_batch": 2048, "steps": 10_000_000, "outer": {"discount": 1.0, "gae
 # apart, and to a net that sees it large, normalised, they are forty answers to be learned by heart.
 _HANDS = {
     "meta_batch": 40,
-    "inner": {"reward_scale": 0.3},
-    "outer": {"epochs": 4, "minibatches": 10, "gae_lambda": 0.95, "entropy_weight": 0.003},
+    "outer": {"epochs": 4, "minibatches": 10, "gae_lambda": 0.95},
 }
 _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by family
     # An entropy bonus that is high at first and gone at the end: with a constant one of 0.01 the policy was all but fixed
@@ -66,7 +65,7 @@ _TRIALS: dict[str, dict[str, Any]] = {  # what departs from the defaults, by fam
     "probe": {"meta_batch": 256, "steps": 250_000, "inner": {"width": 32}, "outer": {"minibatches": 4}},
     "grid-navi": {"steps": 15_000_000},
     "ml1": {"steps": 20_000_000, **_HANDS},
-    "ml1-reach-t100": {"steps": 1_600_000, **_HANDS},
+    "ml1-reach-t100": {"steps": 2_400_000, **_HANDS},
     # Two places of every class an update.
     "ml10": {"steps": 400_000_000, **_HANDS, "meta_batch": 20},
     "ml45": {"steps": 400_000_000, **_HANDS, "meta_batch": 90},
