@@ -32,7 +32,7 @@ import numpy as np
 
 from innerloop.core import Task
 from innerloop.run.facts import facts
-from innerloop.tasks import highway_package
+from innerloop.tasks import highway, highway_package
 from innerloop.tasks.highway import Drive, Highway
 from innerloop.tasks.regime import FAR, FASTEST, PUBLISHED, RANGES, SECONDS, SEEN, Regime
 from innerloop.tasks.traffic import FASTER, IDLE, LEFT, RIGHT, SLOWER, WIDTH, Cars
@@ -81,7 +81,7 @@ def steps(episodes: int, kind: Any) -> dict[str, float]:
         regime = Regime(int(rng.integers(2, 5)), *(float(rng.uniform(*pair)) for pair in ends))
         highway_package.assign(env, regime)
         env.reset(seed=episode)
-        task, state, over = task_of(regime, kind), Drive(of_package(env, kind), jnp.int32(0)), False
+        task, state, over = task_of(regime, kind), Drive(of_package(env, kind), jnp.int32(0), jnp.zeros((), kind)), False
         while not over:
             action = int(rng.choice(5, p=[0.15, 0.2, 0.15, 0.35, 0.15]))
             before = state.cars.target
@@ -142,7 +142,7 @@ def beside_pool(count: int, seconds: int, others: int, seed: int) -> dict[str, A
     obs, _ = envs.reset()
     cars = from_pool(np.asarray(obs), PUBLISHED.lanes)
     drawn = cars._replace(exponent=jax.random.uniform(jax.random.key(seed), cars.x.shape, minval=3.5, maxval=4.5))
-    start = jax.vmap(lambda cars: Drive(cars, jnp.int32(0)))
+    start = jax.vmap(lambda cars: Drive(cars, jnp.int32(0), jnp.zeros(())))
     state, twin = start(cars), start(drawn)
     task = task_of(PUBLISHED)
     step = jax.jit(jax.vmap(lambda state, action: FAMILY.step(task, state, action, jax.random.key(0))))
@@ -150,7 +150,8 @@ def beside_pool(count: int, seconds: int, others: int, seed: int) -> dict[str, A
     for _ in range(seconds):
         action = rng.integers(0, 5, count).astype(np.int32)
         obs, reward, terminated, _, _ = envs.step(action)
-        state, _, earned, ended, _ = step(state, jnp.asarray(action))
+        state, _, _, ended, _ = step(state, jnp.asarray(action))
+        earned = jax.vmap(lambda cars: highway.worth(cars, task.params))(state.cars)  # EnvPool pays every second
         twin = step(twin, jnp.asarray(action))[0]
         alive &= ~np.asarray(terminated) & ~np.asarray(ended)
         theirs = shown(np.asarray(obs), PUBLISHED.lanes)

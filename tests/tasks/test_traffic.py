@@ -15,7 +15,7 @@ from innerloop.tasks.regime import PUBLISHED, Regime, drivers
 from innerloop.tasks.traffic import FASTER, IDLE, LEFT, RIGHT, SLOWER, Cars
 
 CALM = drivers(0.5)
-ENDS = ((0.7, 2.0), (0.0, 1.5), (-0.4, 0.4), (-0.4, 0.4), (1.0, 5.0))  # of all regimes, beyond training included
+ENDS = ((0.7, 2.0), (0.0, 1.5), (-1.0, 1.0), (-1.0, 1.0), (1.0, 5.0))  # of all regimes, beyond training included
 SECOND = jax.jit(traffic.second, static_argnums=4)
 
 
@@ -161,7 +161,7 @@ def test_traffic_is_the_packages_step_by_step(episodes):
             highway_package.assign(env, regime)
             seen, _ = env.reset(seed=episode)
             task = Task(jnp.int32(-1), Regime(jnp.int32(regime.lanes), *(jnp.float64(x) for x in regime[1:])))
-            state = highway.Drive(of_package(env), jnp.int32(0))
+            state = highway.Drive(of_package(env), jnp.int32(0), jnp.float64(0))
             np.testing.assert_allclose(highway.seen(state.cars, task.params.lanes), seen, atol=1e-6)
             over = False
             while not over:

@@ -13,7 +13,7 @@ from typing import Any
 
 import gymnasium
 
-from innerloop.tasks.regime import EGO_SPACING, PUBLISHED, SECONDS, SEEN, SPEEDS, SUBSTEPS, VEHICLES, Regime, drivers
+from innerloop.tasks.regime import EGO_SPACING, PAID, PUBLISHED, SECONDS, SEEN, SPEEDS, SUBSTEPS, VEHICLES, Regime, drivers
 
 
 def require() -> None:
@@ -37,6 +37,17 @@ def _kind() -> Any:
                 if car not in self.controlled_vehicles:
                     car.TIME_WANTED, car.POLITENESS = ways.headway, ways.politeness
                     car.LANE_CHANGE_MAX_BRAKING_IMPOSED = ways.imposed
+
+        def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+            self.owed = 0.0
+            return super().reset(**options)
+
+        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+            obs, worth, terminated, truncated, info = super().step(action)
+            self.owed += worth
+            due = terminated or truncated or self.time % PAID == 0
+            paid, self.owed = (self.owed, 0.0) if due else (0.0, self.owed)
+            return obs, paid, terminated, truncated, info
 
         def render(self) -> Any:
             if self.viewer is None:
