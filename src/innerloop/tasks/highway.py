@@ -13,9 +13,9 @@ worth, and else 0. So a wish is not read off the first second, but found out by 
 
 A task is a regime (`regime.py`), the same in all 3 episodes of a trial and never seen: lanes 2, 3 or 4; density log-uniform
 in [0.7, 1.4]; aggression ~ U[0, 1], from which follow the drivers' headway, politeness and the braking that they force on
-others; the weights speed and lane ~ U[−1, 1], collision ~ U[1, 5]. No regime pays for crashing: somewhere on the road a
-second is worth nothing or more. Ours: the ranges. `highway-beyond`: traffic denser (up to 2) and drivers more aggressive (up
-to 1.5) than any in training.
+others; the weights speed ~ U[−0.5, 1.5] and lane ~ U[−1, 1], collision ~ U[1, 5]. No regime pays for crashing: somewhere on
+the road a second is worth nothing or more. Ours: the ranges. `highway-beyond`: traffic denser (up to 2) and drivers more
+aggressive (up to 1.5) than any in training.
 
 `highway-env` and `highway-env-beyond` are the same in the package itself, on the host (extra `driving`): `highway` is made to
 train on, and `innerloop evaluate RUN --on highway-env` adapts there.
