@@ -34,12 +34,20 @@ from innerloop.core import Task
 from innerloop.run.facts import facts
 from innerloop.tasks import highway, highway_package
 from innerloop.tasks.highway import Drive, Highway
-from innerloop.tasks.regime import FAR, FASTEST, PUBLISHED, RANGES, SECONDS, SEEN, Regime
+from innerloop.tasks.regime import FAR, FASTEST, PUBLISHED, PUBLISHED_SPEEDS, RANGES, SECONDS, SEEN, Regime
 from innerloop.tasks.traffic import FASTER, IDLE, LEFT, RIGHT, SLOWER, WIDTH, Cars
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "benchmarks" / "results" / "driving.json", ROOT / "docs" / "driving.md"
-FAMILY = Highway()
+
+
+class Published(Highway):
+    """With the speeds that highway-fast-v0 gives the agent's car, and EnvPool's port too."""
+
+    speeds = PUBLISHED_SPEEDS
+
+
+FAMILY, PORTED = Highway(), Published()
 Act = Callable[[np.ndarray], np.ndarray]  # observations [B, SEEN, 5] → actions [B]
 
 
@@ -145,7 +153,7 @@ def beside_pool(count: int, seconds: int, others: int, seed: int) -> dict[str, A
     start = jax.vmap(lambda cars: Drive(cars, jnp.int32(0), jnp.zeros(())))
     state, twin = start(cars), start(drawn)
     task = task_of(PUBLISHED)
-    step = jax.jit(jax.vmap(lambda state, action: FAMILY.step(task, state, action, jax.random.key(0))))
+    step = jax.jit(jax.vmap(lambda state, action: PORTED.step(task, state, action, jax.random.key(0))))
     rng, alive, found = np.random.default_rng(seed), np.ones(count, bool), []
     for _ in range(seconds):
         action = rng.integers(0, 5, count).astype(np.int32)
@@ -236,8 +244,8 @@ def judged(reset: Callable[[], Any], step: Callable[[Any], Any], policy: Act, co
 
 def ours(policy: Act, count: int) -> dict[str, Any]:
     task, state = task_of(PUBLISHED), None
-    start = jax.jit(jax.vmap(lambda key: FAMILY.reset(task, key)))
-    ahead = jax.jit(jax.vmap(lambda state, action: FAMILY.step(task, state, action, jax.random.key(0))))
+    start = jax.jit(jax.vmap(lambda key: PORTED.reset(task, key)))
+    ahead = jax.jit(jax.vmap(lambda state, action: PORTED.step(task, state, action, jax.random.key(0))))
 
     def reset() -> Any:
         nonlocal state
@@ -255,6 +263,7 @@ def ours(policy: Act, count: int) -> dict[str, Any]:
 def package(policy: Act, count: int) -> dict[str, Any]:
     env = highway_package.make()
     highway_package.assign(env, PUBLISHED)
+    env.configure({"action": {"type": "DiscreteMetaAction", "target_speeds": list(PUBLISHED_SPEEDS)}})
     rows = []
     for episode in range(count):
         obs, over, total, speeds, terminated = env.reset(seed=episode)[0], False, 0.0, [], False

@@ -94,7 +94,7 @@ def test_others_keep_the_distance_of_the_idm():
 def test_the_agents_car_takes_the_lanes_and_speeds_it_is_told():
     state = cars([0.0, 500.0], [1, 0], [25.0, 25.0])
     assert float(later(later(state, 1, FASTER), 6).speed[0]) == pytest.approx(30.0, abs=0.05)
-    assert float(later(later(state, 3, SLOWER), 6).speed[0]) == pytest.approx(20.0, abs=0.05)
+    assert float(later(later(state, 3, SLOWER), 6).speed[0]) == pytest.approx(10.0, abs=0.05)
     for action, lane in ((LEFT, 0), (RIGHT, 2)):
         moved = later(later(state, 2, action), 4)  # there is no lane beyond
         assert int(moved.lane[0]) == lane and float(moved.y[0]) == pytest.approx(4.0 * lane, abs=0.1)

@@ -13,7 +13,20 @@ from typing import Any
 
 import gymnasium
 
-from innerloop.tasks.regime import EGO_SPACING, PAID, PUBLISHED, SECONDS, SEEN, SPEEDS, SUBSTEPS, VEHICLES, Regime, drivers
+from innerloop.tasks.regime import (
+    EGO_SPACING,
+    FAST,
+    PAID,
+    PUBLISHED,
+    SECONDS,
+    SEEN,
+    SLOW,
+    SPEEDS,
+    SUBSTEPS,
+    VEHICLES,
+    Regime,
+    drivers,
+)
 
 
 def require() -> None:
@@ -68,7 +81,8 @@ def config(regime: Regime) -> dict[str, Any]:
         "high_speed_reward": float(regime.speed),
         "right_lane_reward": float(regime.lane),
         "collision_reward": -float(regime.collision),
-        "reward_speed_range": [SPEEDS[0], SPEEDS[-1]],
+        "reward_speed_range": [SLOW, FAST],
+        "action": {"type": "DiscreteMetaAction", "target_speeds": list(SPEEDS)},
         "normalize_reward": False,
         "duration": SECONDS,
         "simulation_frequency": SUBSTEPS,

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 VEHICLES, SEEN, SECONDS, SUBSTEPS = 20, 5, 30, 5  # others on the road; rows of an observation; of an episode; a second
 MOST_LANES = 4
 PAID = 10  # s between two payments
-SPEEDS = (20.0, 25.0, 30.0)  # m/s that the agent's car may keep; the middle one at first
+SPEEDS = (10.0, 15.0, 20.0, 25.0, 30.0)  # m/s that the agent's car may keep: slow enough to stay behind whoever brakes
+PUBLISHED_SPEEDS = (20.0, 25.0, 30.0)  # highway-fast-v0's own
+FIRST, SLOW, FAST = 25.0, 20.0, 30.0  # m/s at first; from where to where speed is worth something
 EGO_SPACING = 1.5  # behind the last of the others, in the units of 1 / density
 FAR, FASTEST = 200.0, 80.0  # metres and m/s that are 1 in an observation
 
@@ -31,7 +33,7 @@ class Regime(NamedTuple):
     lanes: Any  # int
     density: Any  # of traffic; 1 is highway-env's
     aggression: Any  # of its drivers; 0.5 is highway-env's
-    speed: Any  # worth of a second at SPEEDS[-1]; linear from 0 at SPEEDS[0]
+    speed: Any  # worth of a second at FAST; linear from 0 at SLOW
     lane: Any  # worth of a second on the rightmost lane; linear from 0 on the leftmost
     collision: Any  # what a collision costs
 
