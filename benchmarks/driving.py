@@ -32,14 +32,22 @@ import numpy as np
 
 from innerloop.core import Task
 from innerloop.run.facts import facts
-from innerloop.tasks import highway_package
+from innerloop.tasks import highway, highway_package
 from innerloop.tasks.highway import Drive, Highway
-from innerloop.tasks.regime import FAR, FASTEST, PUBLISHED, RANGES, SECONDS, SEEN, Regime
+from innerloop.tasks.regime import FAR, FASTEST, PUBLISHED, PUBLISHED_SPEEDS, RANGES, SECONDS, SEEN, Regime
 from innerloop.tasks.traffic import FASTER, IDLE, LEFT, RIGHT, SLOWER, WIDTH, Cars
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "benchmarks" / "results" / "driving.json", ROOT / "docs" / "driving.md"
-FAMILY = Highway()
+
+
+class Published(Highway):
+    """With the speeds that highway-fast-v0 gives the agent's car, and EnvPool's port too."""
+
+    speeds = PUBLISHED_SPEEDS
+
+
+FAMILY, PORTED = Highway(), Published()
 Act = Callable[[np.ndarray], np.ndarray]  # observations [B, SEEN, 5] → actions [B]
 
 
@@ -81,7 +89,7 @@ def steps(episodes: int, kind: Any) -> dict[str, float]:
         regime = Regime(int(rng.integers(2, 5)), *(float(rng.uniform(*pair)) for pair in ends))
         highway_package.assign(env, regime)
         env.reset(seed=episode)
-        task, state, over = task_of(regime, kind), Drive(of_package(env, kind), jnp.int32(0)), False
+        task, state, over = task_of(regime, kind), Drive(of_package(env, kind), jnp.int32(0), jnp.zeros((), kind)), False
         while not over:
             action = int(rng.choice(5, p=[0.15, 0.2, 0.15, 0.35, 0.15]))
             before = state.cars.target
@@ -142,15 +150,16 @@ def beside_pool(count: int, seconds: int, others: int, seed: int) -> dict[str, A
     obs, _ = envs.reset()
     cars = from_pool(np.asarray(obs), PUBLISHED.lanes)
     drawn = cars._replace(exponent=jax.random.uniform(jax.random.key(seed), cars.x.shape, minval=3.5, maxval=4.5))
-    start = jax.vmap(lambda cars: Drive(cars, jnp.int32(0)))
+    start = jax.vmap(lambda cars: Drive(cars, jnp.int32(0), jnp.zeros(())))
     state, twin = start(cars), start(drawn)
     task = task_of(PUBLISHED)
-    step = jax.jit(jax.vmap(lambda state, action: FAMILY.step(task, state, action, jax.random.key(0))))
+    step = jax.jit(jax.vmap(lambda state, action: PORTED.step(task, state, action, jax.random.key(0))))
     rng, alive, found = np.random.default_rng(seed), np.ones(count, bool), []
     for _ in range(seconds):
         action = rng.integers(0, 5, count).astype(np.int32)
         obs, reward, terminated, _, _ = envs.step(action)
-        state, _, earned, ended, _ = step(state, jnp.asarray(action))
+        state, _, _, ended, _ = step(state, jnp.asarray(action))
+        earned = jax.vmap(lambda cars: highway.worth(cars, task.params))(state.cars)  # EnvPool pays every second
         twin = step(twin, jnp.asarray(action))[0]
         alive &= ~np.asarray(terminated) & ~np.asarray(ended)
         theirs = shown(np.asarray(obs), PUBLISHED.lanes)
@@ -235,8 +244,8 @@ def judged(reset: Callable[[], Any], step: Callable[[Any], Any], policy: Act, co
 
 def ours(policy: Act, count: int) -> dict[str, Any]:
     task, state = task_of(PUBLISHED), None
-    start = jax.jit(jax.vmap(lambda key: FAMILY.reset(task, key)))
-    ahead = jax.jit(jax.vmap(lambda state, action: FAMILY.step(task, state, action, jax.random.key(0))))
+    start = jax.jit(jax.vmap(lambda key: PORTED.reset(task, key)))
+    ahead = jax.jit(jax.vmap(lambda state, action: PORTED.step(task, state, action, jax.random.key(0))))
 
     def reset() -> Any:
         nonlocal state
@@ -254,6 +263,7 @@ def ours(policy: Act, count: int) -> dict[str, Any]:
 def package(policy: Act, count: int) -> dict[str, Any]:
     env = highway_package.make()
     highway_package.assign(env, PUBLISHED)
+    env.configure({"action": {"type": "DiscreteMetaAction", "target_speeds": list(PUBLISHED_SPEEDS)}})
     rows = []
     for episode in range(count):
         obs, over, total, speeds, terminated = env.reset(seed=episode)[0], False, 0.0, [], False

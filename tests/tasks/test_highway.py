@@ -64,7 +64,7 @@ def test_only_the_nearest_that_are_not_behind_are_seen():
 
 
 @pytest.mark.parametrize("regime", [REGIME, REGIME._replace(speed=-0.3, lane=0.4, lanes=2)])
-def test_the_reward_is_what_the_passenger_wants(regime):
+def test_a_second_is_worth_what_the_passenger_wants(regime):
     task, state, _ = start(regime=regime)
 
     def paid(speed, lane, crashed):
@@ -76,13 +76,29 @@ def test_the_reward_is_what_the_passenger_wants(regime):
             y=cars.y.at[0].set(4.0 * lane),
             crashed=cars.crashed.at[0].set(crashed),
         )
-        return float(highway.reward(cars, task.params))
+        return float(highway.worth(cars, task.params))
 
     most = regime.lanes - 1
     assert paid(30.0, most, False) == pytest.approx(regime.speed + regime.lane)
     assert paid(25.0, 0, False) == pytest.approx(regime.speed / 2)
     assert paid(35.0, 0, False) == pytest.approx(regime.speed)
     assert paid(10.0, most, True) == pytest.approx(regime.lane - regime.collision)
+
+
+def test_the_passenger_pays_every_ten_seconds():
+    task, state, _ = start(seed=2)
+    step, owed, paid = jax.jit(FAMILY.step), 0.0, []
+    for second in range(1, FAMILY.horizon + 1):
+        state, _, reward, terminated, _ = step(task, state, jnp.int32(4), jax.random.key(0))
+        owed += float(highway.worth(state.cars, task.params))
+        due = bool(terminated) or second % 10 == 0
+        assert float(reward) == pytest.approx(owed if due else 0.0, abs=1e-5)
+        if due:
+            paid.append(float(reward))
+            owed = 0.0
+        if terminated:
+            break
+    assert len(paid) == 3
 
 
 def test_measures_are_read_from_what_is_seen():

@@ -3,17 +3,20 @@ or slow, on the right or on the left.
 
 Definition (after `highway-fast-v0` of highway-env 1.12, Leurent 2018, github.com/Farama-Foundation/HighwayEnv): 2 to 4 lanes,
 the agent's car behind 20 others (`traffic.py`). Once a second the agent stays, changes lanes, or takes the next of the speeds
-of 20, 25 and 30 m/s. Seen are five cars, the agent's and the nearest four that are not behind it: whether there is one,
+10, 15, 20, 25 and 30 m/s. Seen are five cars, the agent's and the nearest four that are not behind it: whether there is one,
 position and velocity along and across the road, in units of 200 m, the width of the road and 80 m/s, relative to the agent's
-in all rows but its own. The reward of a second is speed · s + lane · l − collision · c: s how far the car's speed is from 20
-to 30 m/s, l how far its lane from the leftmost to the rightmost, c whether it has crashed, which terminates; truncated after
-30 s. Of the package's reward only the rescaling to [0, 1] is left out, which has no meaning where weights may be negative.
+in all rows but its own. A second is worth speed · s + lane · l − collision · c: s how far the car's speed is from 20 to 30
+m/s, l how far its lane from the leftmost to the rightmost, c whether it has crashed, which terminates; truncated after 30 s.
+Two things are not the package's: there the car cannot be slower than 20 m/s, and runs into whoever brakes; and rewards are
+rescaled to [0, 1], which means nothing where weights may be negative. The passenger pays every ten seconds, and where the
+drive ends: the reward is then what all seconds since the last payment were worth, and else 0. So a wish is not read off the
+first second, but found out by trying.
 
 A task is a regime (`regime.py`), the same in all 3 episodes of a trial and never seen: lanes 2, 3 or 4; density log-uniform
 in [0.7, 1.4]; aggression ~ U[0, 1], from which follow the drivers' headway, politeness and the braking that they force on
-others; the weights speed and lane ~ U[−0.4, 0.4], collision ~ U[1, 5]. No regime pays for crashing: somewhere on the road a
-second is worth nothing or more. Ours: the ranges. `highway-beyond`: traffic denser (up to 2) and drivers more aggressive (up
-to 1.5) than any in training.
+others; the weights speed ~ U[−0.5, 1.5] and lane ~ U[−1, 1], collision ~ U[1, 5]. No regime pays for crashing: somewhere on
+the road a second is worth nothing or more. Ours: the ranges. `highway-beyond`: traffic denser (up to 2) and drivers more
+aggressive (up to 1.5) than any in training.
 
 `highway-env` and `highway-env-beyond` are the same in the package itself, on the host (extra `driving`): `highway` is made to
 train on, and `innerloop evaluate RUN --on highway-env` adapts there.
@@ -35,10 +38,14 @@ from innerloop.tasks.family import Family, Measure
 from innerloop.tasks.regime import (
     EGO_SPACING,
     FAR,
+    FAST,
     FASTEST,
+    FIRST,
+    PAID,
     RANGES,
     SECONDS,
     SEEN,
+    SLOW,
     SPEEDS,
     SUBSTEPS,
     VEHICLES,
@@ -53,6 +60,7 @@ class Drive(NamedTuple):
 
     cars: Cars
     time: Array  # int32, s
+    owed: Array  # since the last payment
 
 
 def _drawn(name: str, beyond: bool, key: Array, n: int) -> Array:
@@ -69,7 +77,7 @@ def placed(regime: Regime, key: Array) -> Cars:
     key_lane, key_own, key_speed, key_gap, key_exponent = jax.random.split(key, 5)
     narrow = jnp.exp(-regime.lanes / 8.0)
     speed = jax.random.uniform(key_speed, (VEHICLES,), minval=0.7 * LIMIT, maxval=0.8 * LIMIT)
-    speed = jnp.concatenate([jnp.full(1, SPEEDS[1]), speed])
+    speed = jnp.concatenate([jnp.full(1, FIRST), speed])
     spacing = jnp.concatenate([jnp.full(1, EGO_SPACING), jnp.full(VEHICLES, 1.0) / regime.density])
     offset = spacing * (12.0 + speed) * narrow
     gaps = offset * jax.random.uniform(key_gap, (VEHICLES + 1,), minval=0.9, maxval=1.1)
@@ -107,14 +115,13 @@ def seen(cars: Cars, lanes: Array) -> Array:
     return jnp.where(jnp.concatenate([jnp.ones((1, 1), bool), there]), shown, 0.0)
 
 
-def reward(cars: Cars, regime: Regime) -> Array:
-    """Of the second that led to here; a scalar."""
+def worth(cars: Cars, regime: Regime) -> Array:
+    """Of the second that led to here, to the passenger; a scalar."""
     forward = cars.speed[0] * jnp.cos(cars.heading[0])
-    quick = jnp.clip((forward - SPEEDS[0]) / (SPEEDS[-1] - SPEEDS[0]), 0.0, 1.0)
+    quick = jnp.clip((forward - SLOW) / (FAST - SLOW), 0.0, 1.0)
     right = cars.target[0] / jnp.maximum(regime.lanes - 1, 1)
     on_road = jnp.abs(cars.y[0] - WIDTH * cars.lane[0]) <= WIDTH / 2
-    worth = regime.speed * quick + regime.lane * right - regime.collision * cars.crashed[0]
-    return worth * on_road
+    return (regime.speed * quick + regime.lane * right - regime.collision * cars.crashed[0]) * on_road
 
 
 @dataclass(frozen=True)
@@ -125,6 +132,7 @@ class Highway(Family):
 
     bare: ClassVar[str] = "highway"
     beyond: ClassVar[bool] = False
+    speeds: ClassVar[tuple[float, ...]] = SPEEDS
     horizon: ClassVar[int] = SECONDS
     measures: ClassVar[dict[str, Measure]] = {
         "collisions": Measure("%", per="episode"),
@@ -152,19 +160,20 @@ class Highway(Family):
 
     def reset(self, task: Task, key: Array) -> tuple[Drive, Array]:
         cars = placed(task.params, key)
-        return Drive(cars, jnp.zeros((), jnp.int32)), seen(cars, task.params.lanes)
+        return Drive(cars, jnp.zeros((), jnp.int32), jnp.zeros_like(cars.x[0])), seen(cars, task.params.lanes)
 
     def step(self, task: Task, state: Drive, action: Array, key: Array) -> tuple[Drive, Array, Array, Array, Array]:
         regime: Regime = task.params
-        cars = traffic.second(state.cars, action, drivers(regime.aggression), regime.lanes, SUBSTEPS)
-        after = Drive(cars, state.time + 1)
-        over = after.time >= self.horizon
-        return after, seen(cars, regime.lanes), reward(cars, regime), cars.crashed[0], over
+        cars = traffic.second(state.cars, action, drivers(regime.aggression), regime.lanes, SUBSTEPS, self.speeds)
+        time, owed, crashed = state.time + 1, state.owed + worth(cars, regime), cars.crashed[0]
+        due = (time % PAID == 0) | crashed
+        after = Drive(cars, time, jnp.where(due, 0.0, owed))
+        return after, seen(cars, regime.lanes), jnp.where(due, owed, 0.0), crashed, time >= self.horizon
 
     def measure(self, task: Task, seen: Transitions) -> dict[str, Array]:
         own = seen.arrived[0]
         speed = FASTEST * own[3]
-        quick = jnp.clip((speed - SPEEDS[0]) / (SPEEDS[-1] - SPEEDS[0]), 0.0, 1.0)
+        quick = jnp.clip((speed - SLOW) / (FAST - SLOW), 0.0, 1.0)
         regime: Regime = task.params
         wide = jnp.maximum(regime.lanes - 1, 1) / regime.lanes  # of the rightmost lane, in an observation
         return {

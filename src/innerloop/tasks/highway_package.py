@@ -13,7 +13,20 @@ from typing import Any
 
 import gymnasium
 
-from innerloop.tasks.regime import EGO_SPACING, PUBLISHED, SECONDS, SEEN, SPEEDS, SUBSTEPS, VEHICLES, Regime, drivers
+from innerloop.tasks.regime import (
+    EGO_SPACING,
+    FAST,
+    PAID,
+    PUBLISHED,
+    SECONDS,
+    SEEN,
+    SLOW,
+    SPEEDS,
+    SUBSTEPS,
+    VEHICLES,
+    Regime,
+    drivers,
+)
 
 
 def require() -> None:
@@ -38,6 +51,17 @@ def _kind() -> Any:
                     car.TIME_WANTED, car.POLITENESS = ways.headway, ways.politeness
                     car.LANE_CHANGE_MAX_BRAKING_IMPOSED = ways.imposed
 
+        def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+            self.owed = 0.0
+            return super().reset(**options)
+
+        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+            obs, worth, terminated, truncated, info = super().step(action)
+            self.owed += worth
+            due = terminated or truncated or self.time % PAID == 0
+            paid, self.owed = (self.owed, 0.0) if due else (0.0, self.owed)
+            return obs, paid, terminated, truncated, info
+
         def render(self) -> Any:
             if self.viewer is None:
                 self.viewer = importlib.import_module("highway_env.envs.common.graphics").EnvViewer(self)
@@ -57,7 +81,8 @@ def config(regime: Regime) -> dict[str, Any]:
         "high_speed_reward": float(regime.speed),
         "right_lane_reward": float(regime.lane),
         "collision_reward": -float(regime.collision),
-        "reward_speed_range": [SPEEDS[0], SPEEDS[-1]],
+        "reward_speed_range": [SLOW, FAST],
+        "action": {"type": "DiscreteMetaAction", "target_speeds": list(SPEEDS)},
         "normalize_reward": False,
         "duration": SECONDS,
         "simulation_frequency": SUBSTEPS,

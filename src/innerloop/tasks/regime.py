@@ -9,7 +9,10 @@ from typing import Any, NamedTuple
 
 VEHICLES, SEEN, SECONDS, SUBSTEPS = 20, 5, 30, 5  # others on the road; rows of an observation; of an episode; a second
 MOST_LANES = 4
-SPEEDS = (20.0, 25.0, 30.0)  # m/s that the agent's car may keep; the middle one at first
+PAID = 10  # s between two payments
+SPEEDS = (10.0, 15.0, 20.0, 25.0, 30.0)  # m/s that the agent's car may keep: slow enough to stay behind whoever brakes
+PUBLISHED_SPEEDS = (20.0, 25.0, 30.0)  # highway-fast-v0's own
+FIRST, SLOW, FAST = 25.0, 20.0, 30.0  # m/s at first; from where to where speed is worth something
 EGO_SPACING = 1.5  # behind the last of the others, in the units of 1 / density
 FAR, FASTEST = 200.0, 80.0  # metres and m/s that are 1 in an observation
 
@@ -18,8 +21,8 @@ RANGES = {
     "lanes": ((2, 4), (2, 4)),  # whole, both ends included
     "density": ((0.7, 1.4), (1.4, 2.0)),
     "aggression": ((0.0, 1.0), (1.0, 1.5)),
-    "speed": ((-0.4, 0.4), (-0.4, 0.4)),
-    "lane": ((-0.4, 0.4), (-0.4, 0.4)),
+    "speed": ((-0.5, 1.5), (-0.5, 1.5)),
+    "lane": ((-1.0, 1.0), (-1.0, 1.0)),
     "collision": ((1.0, 5.0), (1.0, 5.0)),
 }
 
@@ -30,8 +33,8 @@ class Regime(NamedTuple):
     lanes: Any  # int
     density: Any  # of traffic; 1 is highway-env's
     aggression: Any  # of its drivers; 0.5 is highway-env's
-    speed: Any  # reward of a second at SPEEDS[-1]; linear from 0 at SPEEDS[0]
-    lane: Any  # reward of a second on the rightmost lane; linear from 0 on the leftmost
+    speed: Any  # worth of a second at FAST; linear from 0 at SLOW
+    lane: Any  # worth of a second on the rightmost lane; linear from 0 on the leftmost
     collision: Any  # what a collision costs
 
 

@@ -190,12 +190,12 @@ def _aborted(cars: Cars, target: Array, pairs: _Pairs, changing: Array) -> Array
     return jax.lax.while_loop(unsettled, lambda both: (both[1], decide(both[1])), (target, first))[1]
 
 
-def command(cars: Cars, action: Array, lanes: Array) -> Cars:
+def command(cars: Cars, action: Array, lanes: Array, speeds: tuple[float, ...] = SPEEDS) -> Cars:
     """The agent's action: another lane, or another of the speeds that its car can keep."""
-    step = (SPEEDS[-1] - SPEEDS[0]) / (len(SPEEDS) - 1)
-    nearest = jnp.clip(jnp.round((cars.speed[0] - SPEEDS[0]) / step), 0, len(SPEEDS) - 1)
+    step, most = (speeds[-1] - speeds[0]) / (len(speeds) - 1), len(speeds) - 1
+    nearest = jnp.clip(jnp.round((cars.speed[0] - speeds[0]) / step), 0, most)
     faster = (action == FASTER).astype(nearest.dtype) - (action == SLOWER).astype(nearest.dtype)
-    speed = SPEEDS[0] + step * jnp.clip(nearest + faster, 0, len(SPEEDS) - 1)
+    speed = speeds[0] + step * jnp.clip(nearest + faster, 0, most)
     goal = jnp.where(faster != 0, speed, cars.goal[0])
     lane = jnp.clip(cars.target[0] + (action == RIGHT) - (action == LEFT), 0, lanes - 1).astype(jnp.int32)
     reachable = jnp.abs(cars.y[0] - WIDTH * lane) <= 2.0 * WIDTH
@@ -203,8 +203,8 @@ def command(cars: Cars, action: Array, lanes: Array) -> Cars:
     return cars._replace(goal=cars.goal.at[0].set(goal), target=cars.target.at[0].set(lane))
 
 
-def second(cars: Cars, action: Array, ways: Drivers, lanes: Array, substeps: int) -> Cars:
-    """One second of traffic, in `substeps` moments, under one action of the agent."""
+def second(cars: Cars, action: Array, ways: Drivers, lanes: Array, substeps: int, speeds: tuple[float, ...] = SPEEDS) -> Cars:
+    """One second of traffic, in `substeps` moments, under one action of the agent; `speeds`: evenly spaced, m/s."""
     dt = 1.0 / substeps
 
     def moment(cars: Cars, _: None) -> tuple[Cars, None]:
@@ -212,4 +212,4 @@ def second(cars: Cars, action: Array, ways: Drivers, lanes: Array, substeps: int
         wanted = wanted.at[0].set(KP_SPEED * (cars.goal[0] - cars.speed[0]))
         return hit(move(cars, steering(cars), wanted, lanes, dt), dt), None
 
-    return jax.lax.scan(moment, command(cars, action, lanes), None, substeps)[0]
+    return jax.lax.scan(moment, command(cars, action, lanes, speeds), None, substeps)[0]
