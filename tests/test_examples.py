@@ -18,6 +18,7 @@ SAYS = {
     "05_your_environment": "episode 2: balanced",
     "06_adapt": "both go on alike: True",
     "07_jax_environment": "episode 2: return",
+    "08_keras_policy": "after 4 gradient steps",
 }
 
 

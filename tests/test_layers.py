@@ -17,7 +17,7 @@ import innerloop
 
 ROOT = Path(innerloop.__file__).parent
 LAYERS = [  # from the bottom up; those of one row may not import each other
-    {"version", "core"},
+    {"version", "core", "outside"},
     {"equations"},
     {"tasks", "worlds"},
     {"nets"},

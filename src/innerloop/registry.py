@@ -77,7 +77,7 @@ def teacher(name: str) -> Callable[[Family, int], Inner]:
 def maker(name: str) -> Callable[..., Recipe]:
     """The `make(family, steps=None)` of a recipe, or of "package.module:make"; ValueError for an unknown name."""
     if ":" in name:
-        from innerloop.tasks.names import imported
+        from innerloop.outside import imported
 
         return imported(name, "--recipe")
     if name not in RECIPES:

@@ -17,7 +17,7 @@ from innerloop.core import Chunk, Decision, Dist, Inner, Lifetime, Plan, Spaces,
 from innerloop.core.spaces import vectors
 from innerloop.equations.linear_baseline import NORMALISE, WEIGHTS, credit
 from innerloop.equations.surrogates import ESTIMATORS, surrogate
-from innerloop.nets import vision
+from innerloop.nets import keras_body, vision
 from innerloop.nets.layers import ACTIVATIONS, Head, Perceptron
 from innerloop.nets.moments import Moments
 
@@ -27,7 +27,7 @@ ADAPTS, RATES = ("all", "head", "context"), ("fixed", "parameter", "layer")
 class PolicyNet(NamedTuple):
     """A policy's parameters. A task's own have None wherever the meta-learned ones stand."""
 
-    body: Any  # Perceptron
+    body: Any  # Perceptron or KerasBody
     head: Any  # Head
     obs: Moments | None = None  # statistics of observations, where the inner normalises
     context: Array | None = None  # [C], the body's further inputs; a task's own only
@@ -49,6 +49,7 @@ class Gradient(Inner[PolicyNet, GradientFast]):
     plan: Plan = eqx.field(static=True)
     spaces: Spaces = eqx.field(static=True)
     hidden: tuple[int, ...] = eqx.field(static=True, default=(100, 100))  # paper: 100-100
+    keras: str = eqx.field(static=True, default="")  # package.module:make of a Keras 3 model, in place of hidden and activation
     activation: str = eqx.field(static=True, default="relu")  # paper: ReLU
     lr: float = eqx.field(static=True, default=0.1)  # α of the first step; paper: 0.1, point-goal 0.5
     later: float = eqx.field(static=True, default=0.5)  # factor on α after the first step; paper's test protocol: 0.5
@@ -75,6 +76,8 @@ class Gradient(Inner[PolicyNet, GradientFast]):
         accept("inner.rates", self.rates, RATES)
         accept("inner.weights", self.weights, WEIGHTS)
         vision.check(self.vision, self.spaces.obs)
+        if self.keras:
+            keras_body.model(self.keras, self._inputs)
         at_least("inner.context", self.context, 0)
         if (self.adapts == "context") != (self.context > 0):
             raise ValueError(
@@ -88,11 +91,18 @@ class Gradient(Inner[PolicyNet, GradientFast]):
     def sighted(self) -> bool:
         return True
 
+    @property
+    def _inputs(self) -> int:
+        return vision.seen_width(self.vision, self.spaces.obs) + self.context
+
     def init(self, key: Array) -> PolicyNet:
         key_body, key_head = jax.random.split(key)
-        inputs = vision.seen_width(self.vision, self.spaces.obs) + self.context
-        body = Perceptron.init(key_body, inputs, self.hidden)
-        head = Head.init(key_head, (inputs, *self.hidden)[-1], self.spaces.action, scale=self.scale, std=self.std)
+        if self.keras:
+            body = keras_body.KerasBody.init(key_body, self.keras, self._inputs)
+            features = keras_body.features(self.keras, self._inputs)
+        else:
+            body, features = Perceptron.init(key_body, self._inputs, self.hidden), (self._inputs, *self.hidden)[-1]
+        head = Head.init(key_head, features, self.spaces.action, scale=self.scale, std=self.std)
         obs = Moments.empty(vision.flat_width(self.vision, self.spaces.obs)) if self.normalise_obs else None
         net = PolicyNet(body, head, obs, eyes=vision.make(self.vision, jax.random.fold_in(key, 2), self.spaces.obs))
         if self.rates == "fixed":

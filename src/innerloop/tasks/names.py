@@ -8,9 +8,10 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
-import sys
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from innerloop.outside import imported
 
 if TYPE_CHECKING:
     from innerloop.tasks.family import Family
@@ -141,17 +142,6 @@ def _regex(pattern: str) -> str:
     optional = pattern.replace("[", "(?:").replace("]", ")?")
     worded = re.sub(r"<(\w+)>", r"(?P<\1>[a-z][a-z0-9]*(?:-[a-z0-9]+)*?)", optional)
     return re.sub(r"\{(\w)\}", lambda m: f"(?P<{m[1].lower()}>[1-9][0-9]*)", worded)
-
-
-def imported(name: str, option: str) -> Any:
-    """What "package.module:attribute" names; modules in the working folder are found too. `option`: for the message."""
-    module, _, attribute = name.partition(":")
-    if "" not in sys.path:
-        sys.path.append("")  # the console script has it not, `python -m` has
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"{option} {name!r} cannot be imported: {error}. Give package.module:make.") from None
 
 
 def _own(name: str, params: dict[str, Any]) -> Family:

@@ -18,7 +18,7 @@ from jax import Array
 
 from innerloop.core import Box, Discrete, Spaces, Task
 from innerloop.core.spaces import parts
-from innerloop.tasks.names import imported
+from innerloop.outside import imported
 from innerloop.tasks.own import Facts, Own
 from innerloop.tasks.varying import Choice, Varies, told_by
 

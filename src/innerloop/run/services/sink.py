@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from innerloop.outside import imported
 from innerloop.run.settings import ConfigError, flat
-from innerloop.tasks.names import imported
 
 SERVICES = {  # name: (module:class, the package it needs)
     "wandb": ("innerloop.run.services.wandb_run:WandbRun", "wandb"),
