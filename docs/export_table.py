@@ -32,9 +32,12 @@ def row(name: str, found: dict[str, Any]) -> str:
     differs = f"{found['different']:,}" + (f" (by {number(found['margin'])})" if found["margin"] else "")
     if found["action"]:
         differs = f"by {number(found['action'])} at most"
+    step = number(found["step"]) if found["step"] else ""
+    if found.get("apart"):
+        step += f"; above 1e-5 in {found['apart']:,} of {found['steps']:,}"
     cells = [
         name, f"{found['agents']} × {found['streams']}", f"{found['trials']:,}", f"{found['decisions']:,}", differs,
-        number(found["relative"]), number(found["step"]) if found["step"] else "", number(found["itself"]["relative"]),
+        number(found["relative"]), step, number(found["itself"]["relative"]),
     ]  # fmt: skip
     return "| " + " | ".join(cells) + " |"
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import innerloop
-from innerloop.cli import COMPLETION, main, parser
+from innerloop.arguments import COMPLETION, parser
+from innerloop.cli import main
 from innerloop.completion import attach
 from innerloop.registry import RECIPES
 from innerloop.tasks.names import examples

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from innerloop.cli import parser
+from innerloop.arguments import parser
 from innerloop.registry import RECIPES
 from innerloop.tasks.names import family
 

@@ -39,6 +39,7 @@ LAYERS = [  # from the bottom up; those of one row may not import each other
         "sweep",
         "hub",
         "completion",
+        "arguments",
         "cli",
         "__init__",
         "__main__",

@@ -84,8 +84,9 @@ def compare(
         these the largest difference between the original's two likeliest alternatives' logits; "action": largest difference of
         greedy actions in boxes; "distribution": of its parameters; "state": of the adapted state after any chunk of a trial;
         "relative": the same in units of the entry where that is above 1; "step": of the state after one `learn` from the
-        original's; "itself": {"trials", "relative", "action"}, the same differences between the original compiled for one agent
-        and for many, which is what float32 leaves open.
+        original's; "steps", "apart": how many of those there were, and in how many any entry is more than 1e-5 off; "itself":
+        {"trials", "relative", "action"}, the same differences between the original compiled for one agent and for many, which
+        is what float32 leaves open.
     """
     graphs = Graphs(folder)
     size = batch if graphs.manifest["agents"] == "any" else int(graphs.manifest["agents"])
@@ -125,7 +126,8 @@ def said(found: dict[str, Any]) -> str:
         f"largest difference of the adapted state: {found['state']:.1e}; in units of its entries {found['relative']:.1e}"
     )
     if found["step"]:
-        lines.append(f"after one step of learning from the same state: {found['step']:.1e}")
+        beyond = f", and more than 1e-5 in {found['apart']:,} of {found['steps']:,} steps" if found["apart"] else ""
+        lines.append(f"after one step of learning from the same state: {found['step']:.1e} at most{beyond}")
     lines.append(
         f"of the original and itself, compiled for one and for many ({itself['trials']} trials): {itself['relative']:.1e}"
     )
@@ -135,11 +137,12 @@ def said(found: dict[str, Any]) -> str:
 class _Tally:
     def __init__(self, made: Portable):
         self.made = made
-        self.decisions = self.different = 0
+        self.decisions = self.different = self.steps = self.apart = 0
         self.most = {"margin": 0.0, "action": 0.0, "distribution": 0.0, "state": 0.0, "relative": 0.0, "step": 0.0}
 
     def found(self) -> dict[str, Any]:
-        return {"decisions": self.decisions, "different": self.different, **{k: float(v) for k, v in self.most.items()}}
+        counted = {name: getattr(self, name) for name in ("decisions", "different", "steps", "apart")}
+        return counted | {name: float(most) for name, most in self.most.items()}
 
     def add(self, graphs: Graphs, lives: Any, said: Told, count: int) -> None:
         """One batch of lives [B, K, T, N, ...]; the first `count` of them are judged."""
@@ -199,12 +202,16 @@ class _Tally:
         self.different += int(other.sum())
 
     def _changed(self, name: str, state: dict[str, np.ndarray], after: dict[str, np.ndarray], count: int) -> None:
+        near = np.ones(count, bool)
         for port in self.made.state:
             x, y = (np.asarray(z[:count], np.float64) for z in (state[port.of], after[port.of]))
             gap = np.abs(x - y)
             self._more(name, gap)
+            near &= (gap <= 1e-5).reshape(count, -1).all(1)
             if name == "state":
                 self._more("relative", gap / np.maximum(1.0, np.abs(y)))
+        if name == "step":
+            self.steps, self.apart = self.steps + count, self.apart + int(np.sum(~near))
 
     def _more(self, name: str, gap: np.ndarray) -> None:
         """NaN counts as the largest of all."""
