@@ -1,6 +1,8 @@
 """Environment steps per CPU-second: of each family alone, of `live`, and of a whole meta-iteration; compile time apart.
 
     python benchmarks/throughput.py [NAME ...] [--alone]      writes benchmarks/results/throughput.json
+    python benchmarks/throughput.py --families                every family by itself, beside Gymnasium's vector environments;
+                                                              writes the table of docs/tasks.md too
 
 CPU-seconds (all threads and child processes), best of several repetitions of half a second or more: wall time says little on a
 shared machine, and the CPU time of threads is not exact to the millisecond. `--alone`: the families alone.
@@ -12,21 +14,24 @@ import argparse
 import json
 import os
 import platform
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import jax
 import jax.numpy as jnp
 
-from innerloop.core import Task, select
+from innerloop.core import Plan, Task, select
 from innerloop.core.spaces import encode
 from innerloop.inner.indifferent import Indifferent
 from innerloop.requests import resolve
 from innerloop.run.folder import versions
 from innerloop.run.train import Trainer
 from innerloop.tasks.family import Family
+from innerloop.tasks.names import examples, family as find
 from innerloop.worlds import world_of
 
 CASES = {  # family: recipe of its meta-iteration
@@ -41,6 +46,9 @@ CASES = {  # family: recipe of its meta-iteration
     "half-cheetah-dir": "maml",
 }
 RESULTS = Path(__file__).parent / "results" / "throughput.json"
+PAGE = Path(__file__).parents[1] / "docs" / "tasks.md"
+SIDE_BY_SIDE = 1024  # tasks, of families on the device
+PLAIN = ("CartPole-v1", "Pendulum-v1", "HalfCheetah-v5")  # of Gymnasium, in its vector environment of 64
 
 
 def cpu() -> float:
@@ -98,6 +106,61 @@ def family_alone(family: Family, tasks: int, steps: int) -> Callable[[], Any]:
     return lambda: run(drawn, actions)
 
 
+def by_itself(name: str) -> dict[str, Any]:
+    """A family under random actions: on the device many tasks at once, else through the world that steps it in this process."""
+    family = find(name)
+    if family.on_device:
+        steps = max(100, min(1000, 20 * family.horizon))
+        return measured(family_alone(family, SIDE_BY_SIDE, steps), SIDE_BY_SIDE * steps, 3)
+    world, tasks = world_of(family, workers=0), 8
+    idle = Indifferent(Plan(1, min(family.horizon, 100), 1), family.spaces)
+    drawn = family.sample(jax.random.key(0), tasks)
+    try:
+        return measured(lambda: world.live(idle, (), drawn, jax.random.key(1), learn_last=False), tasks * idle.plan.steps, 2)
+    finally:
+        world.close()
+
+
+def plain(name: str) -> dict[str, Any]:
+    """Gymnasium's own vector environment under random actions drawn beforehand, 64 side by side in this process."""
+    envs = gymnasium.make_vec(name, num_envs=64, vectorization_mode="sync")
+    envs.action_space.seed(0)
+    actions = [envs.action_space.sample() for _ in range(200)]
+    envs.reset(seed=0)
+
+    def run() -> Any:
+        for action in actions:
+            out = envs.step(action)
+        return out[1]
+
+    return measured(run, 64 * len(actions), 3)
+
+
+def families(found: dict[str, Any]) -> dict[str, Any]:
+    """Rows of `--families`; those of families whose package is missing here stay as they are."""
+    rows = {f"gymnasium:{name}": plain(name) for name in PLAIN}
+    for name in examples():
+        if name.endswith("-beyond") or name == "semi-circle-dense-below":  # the same environment
+            continue
+        try:
+            rows[name] = by_itself(name) | {"on": "device" if find(name).on_device else "host"}
+        except ValueError as error:
+            print(f"{name}: {error}", flush=True)
+            if name in found:
+                rows[name] = found[name]
+            continue
+        print(name, json.dumps(rows[name]), flush=True)
+    return rows
+
+
+def tabled(rows: dict[str, Any]) -> str:
+    lines = ["| family | runs on | steps per CPU-second |", "|---|---|---:|"]
+    for name, row in rows.items():
+        place = row.get("on", "Gymnasium, 64 side by side")
+        lines.append(f"| `{name}` | {place} | {row['steps_per_cpu_second']:,} |")
+    return "\n".join(lines)
+
+
 def case(name: str, alone: bool) -> dict[str, Any]:
     recipe, family = resolve({"recipe": CASES[name], "tasks": name, "steps": None, "settings": {}})
     world = world_of(family, **({} if family.on_device else {"workers": 0}))
@@ -132,15 +195,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", help=f"of {', '.join(CASES)}; default: all")
     parser.add_argument("--alone", action="store_true", help="the families alone")
+    parser.add_argument("--families", action="store_true", help="every family by itself, and nothing else")
     given = parser.parse_args()
-    found = json.loads(RESULTS.read_text())["cases"] if RESULTS.is_file() else {}
+    kept = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    if given.families:
+        machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+        rows = families(kept.get("families", {}).get("rows", {}))
+        command = "python benchmarks/throughput.py --families"
+        kept["families"] = {"command": command, "versions": versions(), "machine": machine, "rows": rows}
+        RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+        marked = re.compile(r"(<!-- throughput -->\n).*?(\n<!-- /throughput -->)", re.DOTALL)
+        PAGE.write_text(marked.sub(lambda m: m[1] + tabled(rows) + m[2], PAGE.read_text("utf-8")), "utf-8")
+        return
+    found = kept.get("cases", {})
     for name in given.names or CASES:
         found[name] = found.get(name, {}) | case(name, given.alone)
         print(name, json.dumps(found[name]), flush=True)
         machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
         RESULTS.parent.mkdir(exist_ok=True)
         about = {"command": "python benchmarks/throughput.py", "versions": versions(), "machine": machine}
-        RESULTS.write_text(json.dumps({**about, "cases": found}, indent=1) + "\n")
+        RESULTS.write_text(json.dumps(kept | about | {"cases": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
