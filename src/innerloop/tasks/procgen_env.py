@@ -1,34 +1,28 @@
 """A level of a Procgen game as a Gymnasium environment, by EnvPool's port of the games.
 
-Not the family of tasks (`procgen.py`). The only file that imports envpool (the extra `envpool`, of 0.9 GB; on Linux it needs
-the system's Qt 5), and free of JAX: worker processes import it.
+Not the family of tasks (`procgen.py`). On Linux the games need the system's Qt 5. Free of JAX: worker processes import it.
 """
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import gymnasium
 import numpy as np
 
+from innerloop.tasks.envpool_env import package
+
 ACTIONS = 15
 SHAPE = (64, 64, 3)
-
-
-def package() -> Any:
-    """EnvPool, imported when it is first needed."""
-    try:
-        return importlib.import_module("envpool")
-    except ImportError:
-        raise ValueError("procgen families need the package envpool: pip install 'innerloop[envpool]'") from None
 
 
 def pool(game: str, level: int, seed: int) -> Any:
     """A pool of one environment that knows this level alone; `seed` is for what happens in it."""
     name = f"{game.capitalize()}Easy-v0"
     try:
-        return package().make_gymnasium(name, num_envs=1, num_threads=1, num_levels=1, start_level=level, seed=seed)
+        return package("a procgen family").make_gymnasium(
+            name, num_envs=1, num_threads=1, num_levels=1, start_level=level, seed=seed
+        )
     except ImportError as error:  # of the system's Qt, only when a game is made
         raise ValueError(f"procgen families: {error}") from None
 

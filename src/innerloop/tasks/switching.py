@@ -13,6 +13,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from innerloop.tasks import envpool_env
 from innerloop.tasks.single import single
 from innerloop.tasks.varying import Choice, Varies
 
@@ -20,7 +21,10 @@ PRODUCT = 4096  # combinations of a MultiDiscrete action, at most
 
 
 def maker(source: str) -> Any:
-    """The function behind "package.module:make", modules in the working folder included; ValueError where there is none."""
+    """The function behind "package.module:make", modules in the working folder included, or behind "envpool:NAME"; ValueError
+    where there is none."""
+    if source.startswith(envpool_env.KIND):
+        return envpool_env.maker(source)
     module, colon, attribute = source.partition(":")
     if not colon or not module or not attribute:
         raise ValueError(f"--env takes package.module:make; given {source!r}.")
