@@ -35,7 +35,8 @@ RESULTS = Path(__file__).parent / "results" / "self_tuning.json"
 AGENTS: dict[str, dict[str, Any]] = {  # family: its agents, the updates of a life, and how many lives
     "grid-world": {"updates": 600, "hidden": (), "lr": 0.1, "seeds": 64},
     "grid-navi": {"updates": 600, "hidden": (32,), "lr": 0.01, "seeds": 32},
-    "hidden-cartpole": {"updates": 600, "hidden": (32,), "lr": 0.01, "seeds": 32},
+    "market-making": {"updates": 600, "hidden": (32,), "lr": 0.01, "seeds": 32},
+    "dark-room": {"updates": 600, "hidden": (32,), "lr": 0.01, "seeds": 32},
     "two-colours": {"updates": 2000, "hidden": (64,), "lr": 0.01, "seeds": 16},
 }
 DISCOUNTS, ENTROPIES = (0.8, 0.9, 0.95, 0.98, 0.995), (0.001, 0.003, 0.01, 0.03, 0.1)

@@ -33,6 +33,13 @@ _FAMILIES: dict[str, dict[str, Any]] = {  # what departs from the defaults, by f
         "outer": {"choosers": 8},
         "updates": 400,
     },
+    # Sparse: five steps say nothing, so the probe is a whole episode.
+    "semi-circle-pearl": {
+        "inner": {"probe": 20, "switch": "episode"},
+        "probe": {"entropy_weight": 0.05},
+        "outer": {"choosers": 8},
+        "updates": 400,
+    },
     "half-cheetah-vel": {
         "episodes": 1,
         "meta_batch": 16,
