@@ -32,6 +32,7 @@ from innerloop.run.folder import versions
 RESULTS = Path(__file__).parent / "results" / "serving.json"
 RUNS = ("zoo:rl2-grid-navi", "zoo:maml-point-goal")
 CROWDS = (1, 64, 1024)
+EPISODE = 15  # steps after which a client cuts its episode
 
 
 class Server:
@@ -71,10 +72,10 @@ async def steps(port: int, obs: Any, count: int, seed: int, taken: list[float], 
 
         name = (await ask(op="begin", seed=seed))["session"]
         await go.wait()
-        for _ in range(count):
+        for number in range(1, count + 1):
             began = time.perf_counter()
             actions.append((await ask(op="act", session=name, obs=obs))["action"])
-            await ask(op="reward", session=name, reward=-1.0, obs=obs)
+            await ask(op="reward", session=name, reward=-1.0, truncated=number % EPISODE == 0, obs=obs)
             taken.append(time.perf_counter() - began)
         await ask(op="end", session=name)
     return actions
@@ -104,15 +105,16 @@ def bare(run: str, obs: Any) -> dict[str, float]:
     for name, width in (("one agent", 1), ("eight together", 8)):
         agents, together = [agent.copy().begin(i) for i in range(width)], Together(agent, width)
 
-        def step(agents: list[Any] = agents, together: Together = together) -> None:
+        def step(number: int, agents: list[Any] = agents, together: Together = together) -> None:
             together.act([(one, one.ask(seen), False) for one in agents])
             for one in agents:
-                one.reward(-1.0, False, False, obs=seen)
+                one.reward(-1.0, False, number % EPISODE == 0, obs=seen)
 
-        step()
+        for number in range(1, EPISODE + 1):
+            step(number)
         began = time.process_time()
-        for _ in range(300):
-            step()
+        for number in range(1, 301):
+            step(number)
         found[name] = 1e3 * (time.process_time() - began) / 300 / width
     alone = agent.copy().begin(0)
     question, act = alone.ask(seen), agent.policy(True).act
