@@ -286,3 +286,17 @@ def test_navix_is_stepped_as_it_steps_itself():
         same = family("env:navix:Navix-Empty-Random-5x5-v0?level=0:9")
         task = jax.tree.map(lambda x: x[0], same.sample(SEED, 1))
         np.testing.assert_array_equal(same.reset(task, SEED)[1], same.reset(task, jax.random.key(1))[1])
+
+
+@pytest.mark.filterwarnings("ignore")  # theirs
+def test_playground_is_stepped_as_it_steps_itself():
+    registry = pytest.importorskip("mujoco_playground", reason="an extra, tested where it is installed").registry
+    env = registry.load("CartpoleBalance")
+
+    def step(state, action):
+        now = env.step(state, action)
+        return now.obs, now.reward, now.done
+
+    with jax.numpy_rank_promotion("allow"):
+        found = family("env:playground:CartpoleBalance?max-steps=100")
+        assert alike(found, jax.jit(lambda key: (env.reset(key).obs,)), jax.jit(step)) == 10
