@@ -48,7 +48,7 @@ CASES = {  # family: recipe of its meta-iteration
 RESULTS = Path(__file__).parent / "results" / "throughput.json"
 PAGE = Path(__file__).parents[1] / "docs" / "tasks.md"
 SIDE_BY_SIDE = 1024  # tasks, of families on the device
-PLAIN = ("CartPole-v1", "Pendulum-v1", "HalfCheetah-v5")  # of Gymnasium, in its vector environment of 64
+PLAIN = ("CartPole-v1", "Pendulum-v1", "Acrobot-v1")  # of Gymnasium, in its vector environment of 64
 
 
 def cpu() -> float:
@@ -136,21 +136,19 @@ def plain(name: str) -> dict[str, Any]:
     return measured(run, 64 * len(actions), 3)
 
 
-def families(found: dict[str, Any]) -> dict[str, Any]:
+def families(found: dict[str, Any], names: list[str]) -> dict[str, Any]:
     """Rows of `--families`; those of families whose package is missing here stay as they are."""
-    rows = {f"gymnasium:{name}": plain(name) for name in PLAIN}
-    for name in examples():
-        if name.endswith("-beyond") or name == "semi-circle-dense-below":  # the same environment
-            continue
+    found |= {f"gymnasium:{name}": plain(name) for name in PLAIN}
+    every = [n for n in examples() if not n.endswith(("-beyond", "-below"))]  # those are the same environments
+    for name in names or every:
         try:
-            rows[name] = by_itself(name) | {"on": "device" if find(name).on_device else "host"}
+            found[name] = by_itself(name) | {"on": "device" if find(name).on_device else "host"}
         except ValueError as error:
             print(f"{name}: {error}", flush=True)
-            if name in found:
-                rows[name] = found[name]
             continue
-        print(name, json.dumps(rows[name]), flush=True)
-    return rows
+        print(name, json.dumps(found[name]), flush=True)
+    order = [f"gymnasium:{name}" for name in PLAIN] + every
+    return {name: found[name] for name in order if name in found}
 
 
 def tabled(rows: dict[str, Any]) -> str:
@@ -200,9 +198,9 @@ def main() -> None:
     kept = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     if given.families:
         machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-        rows = families(kept.get("families", {}).get("rows", {}))
-        command = "python benchmarks/throughput.py --families"
-        kept["families"] = {"command": command, "versions": versions(), "machine": machine, "rows": rows}
+        rows = families(kept.get("families", {}).get("rows", {}), given.names)
+        about = {"command": "python benchmarks/throughput.py --families", "versions": versions(), "machine": machine}
+        kept["families"] = (kept["families"] if given.names else about) | {"rows": rows}
         RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
         marked = re.compile(r"(<!-- throughput -->\n).*?(\n<!-- /throughput -->)", re.DOTALL)
         PAGE.write_text(marked.sub(lambda m: m[1] + tabled(rows) + m[2], PAGE.read_text("utf-8")), "utf-8")
