@@ -13,7 +13,7 @@ import re
 import shlex
 import shutil
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from innerloop.run import checkpoint, sealed
 from innerloop.run.folder import FolderError, check_name, read_json, write_atomically, write_json
 from innerloop.run.settings import ConfigError
 from innerloop.shelf import put
+from innerloop.tasks import envpool_env
 from innerloop.tasks.traced import kind_of
 
 try:
@@ -178,16 +179,30 @@ def _plain(folder: Path, repo: str, trust: Collection[str]) -> None:
     request = recipe.get("request")
     if not isinstance(request, Mapping) or "inner" not in recipe:
         raise FolderError(f"{repo}: its recipe.json is no full recipe.")
-    named = [str(request.get("recipe")), *(str(name) for name in (request.get("tasks"), recipe.get("family")))]
+    named = [str(name) for name in (request.get("recipe"), request.get("tasks"), recipe.get("family"), *_nets(recipe))]
     for name in named:
         source = re.sub(r"^(shown:)+", "", name)
         source = source.removeprefix("env:").partition("?")[0]
         source = source.partition(":")[2] if kind_of(source) else source  # a package's environment, or a module after all
+        if source.startswith(envpool_env.KIND):
+            continue
         if ":" in source and source not in trust:
             raise ConfigError(
                 f"{repo} names {source}, which would run as a module of Python on this machine. If you have that module, and "
                 f"trust it: --trust {source}"
             )
+
+
+def _nets(part: Any) -> Iterator[str]:
+    """What any inner of a recipe names as its network, `inner.keras`; also as a setting of the request."""
+    if isinstance(part, Mapping):
+        for name, value in part.items():
+            if str(name).rpartition(".")[2] == "keras" and value:
+                yield str(value)
+            yield from _nets(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from _nets(value)
 
 
 def _verified(folder: Path) -> dict[str, Any]:

@@ -185,6 +185,14 @@ def names_an_environment(recipe):
     recipe["family"] = recipe["request"]["tasks"] = "shown:env:os:abort?x=1,2"
 
 
+def names_a_net(recipe):
+    recipe["inner"]["keras"] = "os:abort"
+
+
+def asks_for_a_net(recipe):
+    recipe["request"]["settings"] = {"inner.keras": "os:abort"}
+
+
 @pytest.mark.parametrize(
     ("file", "change", "status", "said"),
     [
@@ -198,6 +206,8 @@ def names_an_environment(recipe):
         ("recipe.json", changed(lambda recipe: recipe.pop("inner")), 2, "no full recipe"),
         ("recipe.json", changed(names_a_module), 2, "--trust antigravity:fly"),
         ("recipe.json", changed(names_an_environment), 2, "--trust os:abort"),
+        ("recipe.json", changed(names_a_net), 2, "--trust os:abort"),
+        ("recipe.json", changed(asks_for_a_net), 2, "--trust os:abort"),
     ],
 )  # fmt: skip
 def test_what_is_damaged_or_would_run_is_not_kept(hub, tmp_path, capsys, file, change, status, said):
