@@ -86,7 +86,7 @@ def adaptation(record: Record, evaluation: Evaluation | None) -> Markup | None:
         title=f"Adaptation curve of {record.name}: return against {word}s of experience",
         whole=True,
     )
-    over = f"{many(evaluation.seeds, 'seed')}" if evaluation.seeds else "tasks"
+    over = many(evaluation.seeds, "seed") if evaluation.seeds and evaluation.seeds > 1 else "tasks"
     notes = f"Bands are 95\u00a0% intervals over {over}." if any(p.lo is not None for p in evaluation.run.curve) else (
         "No interval is known for this curve."
     )  # fmt: skip
