@@ -5,14 +5,13 @@ Not what varies (`varying.py`). Free of JAX: worker processes import it.
 
 from __future__ import annotations
 
-import importlib
-import sys
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from innerloop.outside import imported
 from innerloop.tasks import envpool_env
 from innerloop.tasks.single import single
 from innerloop.tasks.varying import Choice, Varies
@@ -28,12 +27,7 @@ def maker(source: str) -> Any:
     module, colon, attribute = source.partition(":")
     if not colon or not module or not attribute:
         raise ValueError(f"--env takes package.module:make; given {source!r}.")
-    if "" not in sys.path:
-        sys.path.append("")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"--env {source!r} cannot be imported: {error}.") from None
+    return imported(source, "--env")
 
 
 def plain(space: Any) -> Any:
