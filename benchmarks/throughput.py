@@ -137,12 +137,15 @@ def plain(name: str) -> dict[str, Any]:
 
 
 def families(found: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    """Rows of `--families`; those of families whose package is missing here stay as they are."""
-    found |= {f"gymnasium:{name}": plain(name) for name in PLAIN}
+    """Rows of `--families`; those of families whose package is missing here stay as they are. With `names` these alone are
+    measured, and each row says with which versions: a package may need an environment of its own."""
+    if not names:
+        found |= {f"gymnasium:{name}": plain(name) for name in PLAIN}
     every = [n for n in examples() if not n.endswith(("-beyond", "-below"))]  # those are the same environments
     for name in names or every:
         try:
             found[name] = by_itself(name) | {"on": "device" if find(name).on_device else "host"}
+            found[name] |= {"apart": versions()} if names else {}
         except ValueError as error:
             print(f"{name}: {error}", flush=True)
             continue
@@ -154,7 +157,7 @@ def families(found: dict[str, Any], names: list[str]) -> dict[str, Any]:
 def tabled(rows: dict[str, Any]) -> str:
     lines = ["| family | runs on | steps per CPU-second |", "|---|---|---:|"]
     for name, row in rows.items():
-        place = row.get("on", "Gymnasium, 64 side by side")
+        place = row.get("on", "Gymnasium, 64 side by side") + (", in a run of its own" if "apart" in row else "")
         lines.append(f"| `{name}` | {place} | {row['steps_per_cpu_second']:,} |")
     return "\n".join(lines)
 
@@ -200,7 +203,7 @@ def main() -> None:
         machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
         rows = families(kept.get("families", {}).get("rows", {}), given.names)
         about = {"command": "python benchmarks/throughput.py --families", "versions": versions(), "machine": machine}
-        kept["families"] = (kept["families"] if given.names else about) | {"rows": rows}
+        kept["families"] = about | (kept.get("families", {}) if given.names else {}) | {"rows": rows}
         RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
         marked = re.compile(r"(<!-- throughput -->\n).*?(\n<!-- /throughput -->)", re.DOTALL)
         PAGE.write_text(marked.sub(lambda m: m[1] + tabled(rows) + m[2], PAGE.read_text("utf-8")), "utf-8")

@@ -62,5 +62,8 @@ def test_what_varies_is_an_option_of_the_pool():
     assert (tasks.horizon, tasks.on_device, tasks.size) == (20, False, -1)
     with pytest.raises(ValueError, match="no options gravity; accepted"):
         switching.maker("envpool:CartPole-v1")(gravity=3.0)
+    with pytest.raises(ValueError, match="no options base_path"):
+        switching.maker("envpool:CartPole-v1")(base_path="elsewhere")
+    assert switching.maker("envpool:Catch-v0")().spec.max_episode_steps is None
     with pytest.raises(ValueError, match="nearest: CartPole"):
         family("env:envpool:CartPole-v9").spaces  # noqa: B018

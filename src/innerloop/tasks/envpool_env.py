@@ -17,7 +17,18 @@ from gymnasium.envs.registration import EnvSpec
 
 KIND = "envpool:"
 SMALLEST = 16  # pixels of an image's side, below which it is none
-OWN = ("num_envs", "batch_size", "num_threads", "seed", "env_seed", "max_num_players")  # options that are not the task's
+ENDLESS = 2**31 - 1  # steps, by which EnvPool says that it cuts no episode
+OWN = (  # options that are the pool's and not the task's
+    "num_envs",
+    "batch_size",
+    "num_threads",
+    "seed",
+    "env_seed",
+    "max_num_players",
+    "base_path",
+    "gym_reset_return_info",
+    "thread_affinity_offset",
+)
 
 
 def package(wanted_by: str = "env:envpool") -> Any:
@@ -46,9 +57,7 @@ class PoolOfOne(gymnasium.Env):
 
     def __init__(self, name: str, **options: Any):
         """ValueError where the environment has no such options."""
-        package()
-        spec = importlib.import_module("envpool").make_spec(name)
-        known = sorted(set(spec._config_keys) - set(OWN))
+        known = sorted(set(package().make_spec(name)._config_keys) - set(OWN))
         wrong = sorted(set(options) - set(known))
         if wrong:
             raise ValueError(f"{name} of EnvPool has no options {', '.join(wrong)}; accepted: {', '.join(known)}")
@@ -58,7 +67,8 @@ class PoolOfOne(gymnasium.Env):
         self._turned = _is_image(shown)
         self.observation_space = _channels_last(shown) if self._turned else shown
         self.action_space = self.pool.action_space
-        self.spec = EnvSpec(name.replace("/", "-"), max_episode_steps=int(self.pool.spec.config.max_episode_steps))
+        limit = int(self.pool.spec.config.max_episode_steps)
+        self.spec = EnvSpec(name.replace("/", "-"), max_episode_steps=limit if limit < ENDLESS else None)
 
     def _made(self, seed: int) -> Any:
         return package().make_gymnasium(self.name, num_envs=1, num_threads=1, seed=seed, **self.options)
